@@ -1,0 +1,1 @@
+"""The ground floor: errors, checks, seeds, selections, fingerprints, registries and the resolver."""

@@ -1,0 +1,121 @@
+"""Save and read of every noun: one ``.npz`` with a JSON header, arrays, and tables as parquet bytes. No pickle.
+
+The header names the noun (one of a fixed list) and, for each field, where its content is; a file of a newer schema is
+refused with its version.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from brainenc.core.errors import DataError, InputError
+from brainenc.core.resolver import resolve
+
+SCHEMA = 1
+HEADER = "header"
+NOUNS = (
+    "ArraySpace", "CiftiSpace", "ContactSpace", "FeatureSpace", "NoiseCeiling", "RDMs", "Responses", "Scores", "SensorSpace",
+    "Split", "StimulusSet", "SurfaceSpace", "VolumeSpace",
+)  # fmt: skip
+
+
+def save(noun: Any, path: str | Path) -> Path:
+    """Write a noun to ``path`` (``.npz`` is added when missing), whole or not at all."""
+    from brainenc.io.atomic import write_npz
+
+    target = Path(path)
+    target = target if target.suffix == ".npz" else target.with_name(target.name + ".npz")
+    arrays: dict[str, npt.NDArray[Any]] = {}
+    header = {"schema": SCHEMA, "content": _pack(noun, arrays)}
+    arrays[HEADER] = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
+    write_npz(target, arrays)
+    return target
+
+
+def read(path: str | Path) -> Any:
+    """Read a noun that was saved with its ``save`` method.
+
+    Raises
+    ------
+    DataError
+        When the file is missing, damaged, not a brainenc file, or of a newer schema.
+    """
+    source = Path(path)
+    if not source.is_file():
+        raise DataError("no such file", where=source)
+    try:
+        with np.load(source, allow_pickle=False) as stored:
+            arrays = {key: stored[key] for key in stored.files}
+        header = json.loads(arrays[HEADER].tobytes())
+    except Exception as error:  # zip, header and json damage all look different
+        raise DataError("not a readable brainenc file", where=source, got=f"{type(error).__name__}: {error}") from error
+    if header.get("schema") != SCHEMA:
+        raise DataError("file is of another schema", where=source, expected=SCHEMA, got=header.get("schema"), fix="update brainenc")
+    return _unpack(header["content"], arrays, source)
+
+
+def _pack(value: Any, arrays: dict[str, npt.NDArray[Any]]) -> dict[str, Any]:
+    if is_dataclass(value) and type(value).__name__ in NOUNS:
+        return {"noun": type(value).__name__, "fields": {f.name: _pack(getattr(value, f.name), arrays) for f in fields(value)}}
+    if isinstance(value, pd.DataFrame):
+        buffer = io.BytesIO()
+        value.to_parquet(buffer, index=value.index.name is not None)
+        return {"table": _put(np.frombuffer(buffer.getvalue(), dtype=np.uint8), arrays)}
+    if isinstance(value, np.ndarray):
+        if value.dtype.kind == "O":
+            return {"texts": [None if v is None else str(v) for v in value]}
+        return {"array": _put(value, arrays)}
+    if isinstance(value, Mapping):
+        return {"map": {str(k): _pack(v, arrays) for k, v in value.items()}}
+    if isinstance(value, list | tuple):
+        return {"tuple" if isinstance(value, tuple) else "list": [_pack(v, arrays) for v in value]}
+    if isinstance(value, Path):
+        return {"path": str(value)}
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, str | int | float | bool):
+        return {"value": value}
+    raise InputError("cannot be saved", where="save", expected="arrays, tables, text and numbers", got=type(value).__name__)
+
+
+def _put(array: npt.NDArray[Any], arrays: dict[str, npt.NDArray[Any]]) -> str:
+    key = f"a{len(arrays)}"
+    arrays[key] = array
+    return key
+
+
+def _unpack(node: dict[str, Any], arrays: Mapping[str, npt.NDArray[Any]], source: Path) -> Any:
+    try:
+        ((kind, content),) = [(k, v) for k, v in node.items() if k != "fields"]
+        if kind == "noun":
+            if content not in NOUNS:
+                raise DataError("unknown noun in file", where=source, got=repr(content))
+            parts = {name: _unpack(part, arrays, source) for name, part in node["fields"].items()}
+            return resolve(f"brainenc.nouns:{content}")(**parts)
+        if kind == "table":
+            return pd.read_parquet(io.BytesIO(arrays[content].tobytes()))
+        if kind == "array":
+            return arrays[content]
+        if kind == "texts":
+            return np.array(content, dtype=object)
+        if kind == "map":
+            return {k: _unpack(v, arrays, source) for k, v in content.items()}
+        if kind in ("list", "tuple"):
+            items = [_unpack(v, arrays, source) for v in content]
+            return tuple(items) if kind == "tuple" else items
+        if kind == "path":
+            return Path(content)
+        if kind == "value":
+            return content
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DataError("damaged brainenc file", where=source, got=f"{type(error).__name__}: {error}") from error
+    raise DataError("damaged brainenc file", where=source, got=f"unknown entry {kind!r}")
