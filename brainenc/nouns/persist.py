@@ -53,7 +53,7 @@ def read(path: str | Path) -> Any:
     if not source.is_file():
         raise DataError("no such file", where=source)
     try:
-        with np.load(source, allow_pickle=False) as stored:
+        with open(source, "rb") as stream, np.load(stream, allow_pickle=False) as stored:
             arrays = {key: stored[key] for key in stored.files}
         header = json.loads(arrays[HEADER].tobytes())
     except Exception as error:  # zip, header and json damage all look different

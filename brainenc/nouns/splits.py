@@ -48,12 +48,12 @@ class Split:
         InputError
             When a time series would be shuffled, a column is missing, or there are too few groups.
         """
-        n_rows, units = self._units(X, groups)
         if self.shuffles and not self.force and getattr(X, "is_time_series", False):
             raise InputError(
                 "shuffled folds on a time series put neighbouring scans on both sides", where=self.describe(),
                 fix="use brainenc.split.runs() or .blocks(n, gap), or pass force=True to see the damage",
             )  # fmt: skip
+        n_rows, units = self._units(X, groups)
         for test in self._test_masks(units, n_rows):
             train = ~test
             if self.gap:

@@ -1,0 +1,26 @@
+import pickle
+
+import pytest
+
+from brainenc.core.errors import BrainencError, DataError, InputError, MissingExtraError, NotFoundError
+from brainenc.core.extras import need
+
+
+@pytest.mark.parametrize(
+    ("cls", "base"), [(InputError, ValueError), (DataError, OSError), (MissingExtraError, ImportError), (NotFoundError, KeyError)]
+)
+def test_each_error_is_also_the_builtin_that_users_catch(cls, base):
+    error = cls("it broke", where="here", expected=3, got=4, fix="mend it")
+    assert isinstance(error, base) and isinstance(error, BrainencError)
+    assert str(error) == "it broke [here]: expected 3, got 4. Mend it."
+
+
+@pytest.mark.parametrize("cls", [InputError, DataError, MissingExtraError, NotFoundError])
+def test_errors_cross_process_borders_with_their_text(cls):
+    error = cls("it broke", where="here", fix="did you mean 'there'?")
+    assert str(pickle.loads(pickle.dumps(error))) == str(error) == "it broke [here]. Did you mean 'there'?"
+
+
+def test_a_missing_package_names_the_extra():
+    with pytest.raises(MissingExtraError, match=r'pip install "brainenc\[text\]"'):
+        need("a_package_that_is_not_there", "text", purpose="words")
