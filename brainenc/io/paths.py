@@ -1,4 +1,4 @@
-"""Files that must be there: the message for a missing one names its neighbours."""
+"""Where files are looked for, and files that must be there: the message for a missing one names its neighbours."""
 
 from __future__ import annotations
 
@@ -12,6 +12,29 @@ from brainenc.core.checks import did_you_mean, human_bytes, parse_bytes
 from brainenc.core.errors import BrainencError, DataError
 
 _MAX_LISTED = 5000
+
+
+def cache_dir() -> Path:
+    """Return the folder for caches: the environment variable ``BRAINENC_CACHE``, or the user's cache folder."""
+    chosen = os.environ.get("BRAINENC_CACHE")
+    if chosen:
+        return Path(chosen).expanduser()
+    from platformdirs import user_cache_dir
+
+    return Path(user_cache_dir("brainenc"))
+
+
+def data_roots(root: str | Path | None = None) -> list[Path]:
+    """Return the folders in which data sets are looked for, in order: argument, ``BRAINENC_DATA``, user cache."""
+    roots = [Path(root).expanduser()] if root is not None else []
+    if os.environ.get("BRAINENC_DATA"):
+        roots.append(Path(os.environ["BRAINENC_DATA"]).expanduser())
+    return [*roots, cache_dir() / "data"]
+
+
+def is_offline() -> bool:
+    """True where ``BRAINENC_OFFLINE`` forbids downloads."""
+    return os.environ.get("BRAINENC_OFFLINE", "").lower() not in ("", "0", "false", "no")
 
 
 def existing_file(path: str | Path) -> Path:

@@ -32,6 +32,7 @@ def read_table(
     path: str | Path,
     *,
     header: bool = True,
+    separator: str | None = None,
     text: Iterable[str] = (),
     encoding: str = "utf-8-sig",
     max_bytes: str | int | None = None,
@@ -48,6 +49,8 @@ def read_table(
         The file; its suffix says the kind. JSON holds a list of records, or an object of columns.
     header : bool
         Whether the first row of a text file holds the column names; without, they are ``"0"``, ``"1"``, ….
+    separator : str, optional
+        One character between cells; None takes a comma for ``.csv``, a tab for ``.tsv``, white space for ``.txt``.
     text : iterable of str
         Columns to keep as text whatever they look like.
     encoding : str
@@ -81,7 +84,7 @@ def read_table(
         with read_errors(source):
             table = _from_json(read_json(source), source)
         return _as_text(table, text, source)
-    names, rows = _rows(source, SEPARATORS[suffix], header, encoding)
+    names, rows = _rows(source, separator or SEPARATORS[suffix], header, encoding)
     kept = set(text)
     _known(kept, names, source)
     columns = {name: _column([row[i] for row in rows], keep_text=name in kept) for i, name in enumerate(names)}

@@ -36,7 +36,7 @@ class RDMs:
 
     values: npt.NDArray[Any]
     conditions: pd.DataFrame
-    rdms: pd.DataFrame | None = None
+    rdms: pd.DataFrame = None  # type: ignore[assignment]  # filled in below
     metric: str = "unknown"
     provenance: dict[str, Any] = field(default_factory=dict)
 
@@ -92,11 +92,11 @@ class RDMs:
     def take(self, positions: npt.ArrayLike) -> RDMs:
         """Return the RDMs at these positions."""
         index = np.asarray(positions, dtype=np.intp).reshape(-1)
-        return replace(self, values=self.values[index], rdms=self.rdms.iloc[index])  # type: ignore[union-attr]
+        return replace(self, values=self.values[index], rdms=self.rdms.iloc[index])
 
     def where(self, selection: str | None = None, **equals: Any) -> RDMs:
         """Return the RDMs that a selection keeps, e.g. ``where(roi="IT")``."""
-        index = select(self.rdms, selection, **equals)  # type: ignore[arg-type]
+        index = select(self.rdms, selection, **equals)
         if not len(index):
             raise InputError(f"selection keeps none of {self.n_rdms} RDMs", got=repr(selection or equals))
         return self.take(index)
@@ -108,7 +108,7 @@ class RDMs:
         parts = []
         for position in range(self.n_rdms):
             part = pairs.assign(dissimilarity=self.values[position])
-            for name, value in self.rdms.iloc[position].items():  # type: ignore[union-attr]
+            for name, value in self.rdms.iloc[position].items():
                 part.insert(0, str(name), value)
             parts.append(part)
         return pd.concat(parts, ignore_index=True)
@@ -121,4 +121,4 @@ class RDMs:
         return f"RDMs({self.n_rdms} × {self.n_conditions} conditions, {self.metric})"
 
     def _repr_html_(self) -> str:
-        return facts("RDMs", {"rdms": self.n_rdms, "conditions": self.n_conditions, "metric": self.metric, "columns": ", ".join(self.rdms.columns)})  # type: ignore[union-attr]
+        return facts("RDMs", {"rdms": self.n_rdms, "conditions": self.n_conditions, "metric": self.metric, "columns": ", ".join(self.rdms.columns)})

@@ -54,8 +54,8 @@ class Responses:
 
     values: npt.NDArray[Any]
     samples: pd.DataFrame
-    targets: pd.DataFrame | None = None
-    space: Space | None = None
+    targets: pd.DataFrame = None  # type: ignore[assignment]  # filled in below
+    space: Space = None  # type: ignore[assignment]  # filled in below
     units: str = ""
     t_r: float | None = None
     sampling_rate: float | None = None

@@ -297,8 +297,8 @@ class Scores:
             need_column(self.targets, by, "Scores.targets")
             for index in self.targets.groupby(["subject", by], sort=False, dropna=False).indices.values():
                 part = inner[:, :, index]
-                empty = np.isnan(part).all(axis=2)
-                middle = np.nanmedian(np.where(empty[..., None], -np.inf, part), axis=2)
+                empty = np.isnan(part).all(axis=2, keepdims=True)
+                middle = np.nanmedian(np.where(empty, -np.inf, part), axis=2)
                 usable[:, :, index] = middle[..., None]
         return np.argmax(usable, axis=0)
 

@@ -82,7 +82,7 @@ class StimulusSet:
 
     def take(self, ids: Iterable[Any]) -> StimulusSet:
         """Return the stimuli with these ids, in this order."""
-        rows = positions_of([str(i) for i in ids], self.ids, "stimulus_ids", f"stimuli {self.name!r}")
+        rows = positions_of([str(i) for i in ids], list(self.ids), "stimulus_ids", f"stimuli {self.name!r}")
         return replace(self, table=self.table.iloc[rows])
 
     def where(self, selection: str | None = None, **equals: Any) -> StimulusSet:

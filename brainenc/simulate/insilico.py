@@ -23,7 +23,7 @@ import pandas as pd
 
 from brainenc.core.checks import one_of
 from brainenc.core.fingerprint import of_json
-from brainenc.core.rng import check_seed, derive, generator
+from brainenc.core.rng import check_seed, generator
 from brainenc.nouns.responses import Responses
 from brainenc.nouns.stimuli import StimulusSet
 from brainenc.simulate.regions import Region, place, smoothing_root
@@ -90,7 +90,7 @@ def scenes(seed: int = 0, *, cache: str | Path | None = None) -> StimulusSet:
     key = of_json({"step": "insilico scenes", "version": VERSION, "seed": seed, "n": N_TRAIN + N_TEST})
     entry = store.get(key)
     if entry is None:
-        rendered = render_scenes(N_TRAIN + N_TEST, derive(seed, "insilico scenes"))
+        rendered = render_scenes(N_TRAIN + N_TEST, seed, stream="insilico")
         table = rendered.table.copy()
         table["split"] = ["train"] * N_TRAIN + ["test"] * N_TEST
         table["path"] = [f"images.npy::[{i}]" for i in range(len(table))]

@@ -23,7 +23,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from brainenc.core.checks import parse_bytes
+from brainenc.core.checks import one_of, parse_bytes
 from brainenc.core.errors import DataError, InputError
 from brainenc.core.registry import Registry
 from brainenc.study import tomltext
@@ -239,18 +239,14 @@ def _device(device: str | None) -> str:
 
 def _analysis(table: Mapping[str, Any], where: str, base: Path | None) -> Analysis:
     kind = table.get("kind", "encoding")
-    if kind not in KINDS.names():
-        KINDS.get(str(kind))  # raises with the nearest names
-    module = KINDS.get(kind)
+    module = KINDS.get(one_of(kind, KINDS.names(), f"{where}.kind"))
     values = read_table(table, {**_COMMON_KEYS, **module.KEYS}, where)
     options = {name: table[name] for name in module.KEYS if name in table}
     module.check(options, where)
     if not values["models"]:
         raise InputError("analysis has no model", where=f"{where}.models")
     if values["where"] is not None:
-        from brainenc.core.selection import parse
-
-        parse(values["where"])
+        _check_selection(values["where"], f"{where}.where")
     dataset = _near(values["dataset"], base) if values["dataset"].endswith(".toml") else values["dataset"]
     listed = {name: None if values[name] is None else tuple(as_list(values[name])) for name in ("subjects", "sessions", "roi")}
     return Analysis(
@@ -258,6 +254,15 @@ def _analysis(table: Mapping[str, Any], where: str, base: Path | None) -> Analys
         root=None if values["root"] is None else _near(values["root"], base), options=options, **listed,
         models=tuple(_model(model, f"{where}.models[{i}]", base) for i, model in enumerate(values["models"])),
     )  # fmt: skip
+
+
+def _check_selection(text: str, where: str) -> None:
+    from brainenc.core.selection import parse
+
+    try:
+        parse(text)
+    except InputError as error:
+        raise InputError(str(error), where=where) from None
 
 
 def _model(table: Mapping[str, Any] | str, where: str, base: Path | None) -> ModelSpec:

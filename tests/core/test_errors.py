@@ -18,7 +18,8 @@ def test_each_error_is_also_the_builtin_that_users_catch(cls, base):
 @pytest.mark.parametrize("cls", [InputError, DataError, MissingExtraError, NotFoundError])
 def test_errors_cross_process_borders_with_their_text(cls):
     error = cls("it broke", where="here", fix="did you mean 'there'?")
-    assert str(pickle.loads(pickle.dumps(error))) == str(error) == "it broke [here]. Did you mean 'there'?"
+    again = pickle.loads(pickle.dumps(error))  # noqa: S301
+    assert str(again) == str(error) == "it broke [here]. Did you mean 'there'?"
 
 
 def test_a_missing_package_names_the_extra():

@@ -54,7 +54,7 @@ def balls(coordinates: npt.NDArray[np.float64], radius_mm: float) -> Iterator[In
     """Yield, for each point (mm), the sorted indices of the points within the radius."""
     from scipy.spatial import cKDTree
 
-    finite = np.isfinite(coordinates).all(axis=1)
+    finite = np.asarray(np.isfinite(coordinates).all(axis=1))
     if not finite.all():
         raise InputError("targets without coordinates have no neighbourhood", got=f"{int((~finite).sum())} of {len(finite)} without x, y, z")
     tree = cKDTree(coordinates)

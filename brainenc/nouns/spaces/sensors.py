@@ -32,8 +32,8 @@ class SensorSpace:
 
     channels: pd.DataFrame
     times: npt.NDArray[np.float64]
-    channel: Index | None = None
-    time: Index | None = None
+    channel: Index = None  # type: ignore[assignment]  # filled in below
+    time: Index = None  # type: ignore[assignment]  # filled in below
 
     def __post_init__(self) -> None:
         channels = as_table(self.channels, "SensorSpace.channels")
@@ -54,11 +54,11 @@ class SensorSpace:
     @property
     def n_targets(self) -> int:
         """Number of (channel, time) pairs."""
-        return len(self.channel)  # type: ignore[arg-type]
+        return len(self.channel)
 
     def take(self, index: Index) -> SensorSpace:
         """Return the space of these pairs."""
-        return replace(self, channel=self.channel[index], time=self.time[index])  # type: ignore[index]
+        return replace(self, channel=self.channel[index], time=self.time[index])
 
     def paint_array(self, vector: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Return (n_channels, n_times), NaN where there is no target."""
@@ -91,8 +91,8 @@ class SensorSpace:
         for column in ("x", "y", "z"):
             need_column(self.channels, column, "SensorSpace.channels")
         near = list(balls(self.channels[["x", "y", "z"]].to_numpy(dtype=float), radius_mm))
-        for channel, time in zip(self.channel, self.time, strict=True):  # type: ignore[arg-type]
-            yield np.flatnonzero((self.time == time) & np.isin(self.channel, near[channel]))  # type: ignore[arg-type]
+        for channel, time in zip(self.channel, self.time, strict=True):
+            yield np.flatnonzero((self.time == time) & np.isin(self.channel, near[channel]))
 
     def __repr__(self) -> str:
         return f"SensorSpace({len(self.channels)} channels × {len(self.times)} times, {self.n_targets} targets)"

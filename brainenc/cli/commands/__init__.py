@@ -1,0 +1,1 @@
+"""One module, one command: ``execute(args)`` does it and returns the exit code."""

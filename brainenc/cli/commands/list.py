@@ -1,0 +1,35 @@
+"""``brainenc list datasets|models``."""
+
+from __future__ import annotations
+
+import argparse
+
+from brainenc.cli.console import say, show
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Print the names that are known."""
+    return _datasets(args.contains) if args.what == "datasets" else _models(args.contains)
+
+
+def _datasets(contains: str) -> int:
+    import pandas as pd
+
+    from brainenc import datasets
+
+    rows = []
+    for name in datasets.names():
+        if contains.lower() in name.lower():
+            manifest = datasets.manifest(name)
+            rows.append({"name": name, "kind": manifest.kind, "subjects": len(manifest.subjects), "title": manifest.title})
+    show(pd.DataFrame(rows))
+    return 0
+
+
+def _models(contains: str) -> int:
+    from brainenc.features import list_models
+
+    for name in list_models():
+        if contains.lower() in name.lower():
+            say(name)
+    return 0

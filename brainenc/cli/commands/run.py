@@ -1,0 +1,89 @@
+"""``brainenc run STUDY.toml``, and what it shares with ``score`` and ``demo``."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from brainenc.cli.console import progress, say, show
+from brainenc.core.checks import human_bytes
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from brainenc.study import Plan, Results
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Run or preview a plan read from a file."""
+    from brainenc.study import Plan
+
+    return run_plan(Plan.from_toml(args.plan), args)
+
+
+def run_plan(plan: Plan, args: argparse.Namespace) -> int:
+    """Run a plan, or print its tasks with ``--dry-run``; return the exit code."""
+    if args.dry_run:
+        return _preview(plan, args)
+    from brainenc.study import run
+
+    results = run(plan, args.out, n_jobs=args.n_jobs, progress=progress(args))
+    show(best_layers(results))
+    say(f"\ntables, maps and provenance: {results.root}")
+    if args.report:
+        from brainenc.reporting import report
+
+        say(f"report: {report(results, results.root / 'report.html')}")
+    return finish(results)
+
+
+def finish(results: Results) -> int:
+    """Say what failed; return 1 if anything did."""
+    if not len(results.failures):
+        return 0
+    say(f"\n{len(results.failures)} failed; all are listed in {results.root / 'failures.csv'}:")
+    grouped = results.failures.groupby(["step", "message"], sort=False, dropna=False).size()
+    for (step, message), count in list(grouped.items())[:10]:
+        say(f"  {step} ({count}): {message}")
+    return 1
+
+
+def best_layers(results: Results) -> pd.DataFrame:
+    """Return one row per unit and region: the layer with the best score, averaged over split seeds, and its ceiling."""
+    import pandas as pd
+
+    summary = results.summary
+    if not len(summary) or "score" not in summary:
+        return pd.DataFrame()
+    first = summary.groupby("analysis", sort=False)["metric"].transform("first")
+    keys = ["analysis", "dataset", "subject", "session", "roi"]
+    layers = summary[summary["metric"] == first].groupby([*keys, "model", "layer", "metric"], sort=False, dropna=False)
+    table = layers.agg(score=("score", "mean"), ceiling=("ceiling", "mean"), n_targets=("n_targets", "first"), n_test=("n_test", "first")).reset_index()
+    top = table.loc[table.groupby(keys, sort=False, dropna=False)["score"].transform("max") == table["score"]]
+    shown = top.drop_duplicates(keys).reset_index(drop=True)
+    constant = [name for name in ("analysis", "session") if shown[name].isna().all() or (name == "analysis" and shown[name].nunique() == 1)]
+    return shown.drop(columns=constant)
+
+
+def _preview(plan: Plan, args: argparse.Namespace) -> int:
+    from brainenc.study import preview
+
+    seen = preview(plan, args.out)
+    table = seen.table
+    for failure in seen.failures:
+        say(f"cannot be listed: {failure.where['dataset']} {failure.where['subject'] or ''} {failure.where['model'] or ''}: {failure.message}")
+    if len(table):
+        shown = table.drop(columns=["key"]).assign(memory=[human_bytes(n) for n in table["memory"]])
+        show(shown.dropna(axis=1, how="all"))
+        todo = table[~table["done"]]
+        peak = int(table["memory"].max()) * max(1, args.n_jobs)
+        say(f"\n{len(table)} tasks, {len(table) - len(todo)} done, {len(todo)} to do; about {human_bytes(peak)} at most with {args.n_jobs} job(s)")
+    say(f"settings: memory {plan.memory}, {seen.plan.dtype}, {seen.plan.device}, {plan.threads} thread(s) a task, batches of {plan.batch_size}")
+    return 1 if seen.failures else 0
+
+
+def command_line(plan: str | Path, out: str | Path) -> str:
+    """Return the shell command that runs a plan again."""
+    return shlex.join(["brainenc", "run", str(plan), "--out", str(out)])

@@ -1,0 +1,220 @@
+"""Which rows of whose responses train and test, averaged over repeats or not, and which subjects can share a fit."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from brainenc.core.errors import InputError
+from brainenc.metrics.resample import blocks_of
+from brainenc.nouns.features import FeatureSpace
+from brainenc.nouns.responses import Responses
+from brainenc.nouns.splits import Split
+from brainenc.nouns.tables import positions_of
+
+Index = npt.NDArray[np.intp]
+N_INNER = 5
+BLOCK_SECONDS = {"t_r": 20.0, "sampling_rate": 1.0}
+_CHUNK_ROWS = 2048
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Side:
+    """One side of a fold: rows of the responses and the unit (row of the fit) that each belongs to.
+
+    ``keys`` name the units: stimulus ids where features are one row a stimulus, else rows of the responses.
+    """
+
+    rows: Index
+    units: Index
+    keys: npt.NDArray[Any]
+    counts: npt.NDArray[np.float64]
+
+    def values(self, responses: Responses, usable: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
+        """Return (n_units, n_usable_targets): single rows, or means weighted by the repeats behind each row."""
+        from scipy import sparse
+
+        values = responses.values[self.rows] if usable.all() else responses.values[np.ix_(self.rows, usable)]
+        dtype = values.dtype if values.dtype.kind == "f" else np.dtype(np.float64)
+        if len(self.keys) == len(self.rows):
+            return np.asarray(values, dtype=dtype)
+        behind = _repeats_of(responses)[self.rows]
+        mean = sparse.csr_matrix((behind / self.counts[self.units], (self.units, np.arange(len(self.rows)))), shape=(len(self.keys), len(self.rows)))
+        return np.asarray(mean @ np.asarray(values, dtype=np.float64)).astype(dtype)
+
+    def positions(self, features: FeatureSpace, where: str) -> Index:
+        """Return the rows of the features that belong to the units."""
+        if features.rows == "sample":
+            return self.keys.astype(np.intp)
+        return positions_of(list(self.keys), list(features.samples["stimulus_id"]), "stimulus_ids of the responses", where)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fold:
+    """Training and test side of one fold, the training weights and the inner folds."""
+
+    train: Side
+    test: Side
+    weights: npt.NDArray[np.float64] | None
+    inner: list[tuple[Index, Index]] | None
+    inner_label: str
+    groups: npt.NDArray[Any] | None
+    exchangeable: npt.NDArray[Any]
+
+    def key(self) -> bytes:
+        """Return what two subjects must share to share a fit."""
+        digest = hashlib.sha256()
+        for side in (self.train, self.test):
+            digest.update("\x00".join(map(str, side.keys)).encode() + b"\x01")
+        digest.update(b"" if self.weights is None else self.weights.tobytes())
+        for pair in self.inner or ():
+            for rows in pair:
+                digest.update(rows.tobytes() + b"\x02")
+        return digest.digest()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Subject:
+    """Responses of one subject with their folds and the targets that can be fitted."""
+
+    name: str
+    responses: Responses
+    folds: list[Fold]
+    usable: npt.NDArray[np.bool_]
+    averaged: bool
+    shared_stimuli: int
+
+
+def prepare(name: str, responses: Responses, split: Split, features: Mapping[str, FeatureSpace], average: str | bool) -> Subject:
+    """Return one subject ready to be fitted; refuses features and splits that do not fit the responses."""
+    by_stimulus = _by_stimulus(responses, features)
+    averaged = _averages(responses, by_stimulus, average)
+    folds, shared = [], 0
+    for train, test in split.split(responses):
+        # averaged training rows have no run or session of their own, so folds of runs keep single rows (the same least squares)
+        sides = [
+            _side(responses, rows, by_stimulus, averaged and (held_out or _groups_are_stimuli(split)))
+            for rows, held_out in ((train, False), (test, True))
+        ]  # fmt: skip
+        folds.append(_fold(responses, split, *sides))
+        shared = max(shared, _n_shared(responses, train, test))
+    return Subject(name, responses, folds, _finite(responses.values), averaged, shared)
+
+
+def share(subjects: list[Subject]) -> list[list[Subject]]:
+    """Group subjects whose training, test and inner rows are the same in every fold: one decomposition serves them all."""
+    groups: dict[tuple[bytes, ...], list[Subject]] = {}
+    for subject in subjects:
+        key = tuple(fold.key() for fold in subject.folds)
+        if not subject.responses.is_time_series and len(subject.folds[0].train.keys) and not isinstance(subject.folds[0].train.keys[0], str):
+            key = (*key, str(id(subject.responses)).encode())
+        groups.setdefault(key, []).append(subject)
+    return list(groups.values())
+
+
+def test_repeats(subject: Subject) -> float:
+    """Return the harmonic mean of the repeats behind the scored test rows."""
+    counts = np.concatenate([fold.test.counts for fold in subject.folds])
+    return float(1.0 / np.mean(1.0 / counts))
+
+
+def _by_stimulus(responses: Responses, features: Mapping[str, FeatureSpace]) -> bool:
+    kinds = {space.rows for space in features.values()}
+    if len(kinds) > 1:
+        raise InputError("some features have one row per stimulus and others one row per sample", where="score_layers", fix="score them in two calls")
+    for space in features.values():
+        responses.align(space)  # raises with both numbers and examples
+    return kinds == {"stimulus"}
+
+
+def _averages(responses: Responses, by_stimulus: bool, average: str | bool) -> bool:
+    possible = by_stimulus and bool(responses.samples["stimulus_id"].duplicated().any())
+    if average is True and not by_stimulus:
+        raise InputError("only trials with features of one row per stimulus can be averaged", where=f"score_layers, responses {responses.name!r}")
+    return possible and average is not False
+
+
+def _groups_are_stimuli(split: Split) -> bool:
+    return split.kind in ("images", "column") or (split.kind == "kfold" and split.groups in (None, "stimulus_id"))
+
+
+def _repeats_of(responses: Responses) -> npt.NDArray[np.float64]:
+    if "n_repeats" in responses.samples:
+        return responses.samples["n_repeats"].to_numpy(dtype=np.float64)
+    return np.ones(responses.n_samples)
+
+
+def _side(responses: Responses, rows: Index, by_stimulus: bool, averaged: bool) -> Side:
+    behind = _repeats_of(responses)[rows]
+    if not by_stimulus:
+        return Side(rows, np.arange(len(rows)), rows, behind)
+    ids = responses.samples["stimulus_id"].to_numpy(dtype=object)[rows]
+    if not averaged:
+        return Side(rows, np.arange(len(rows)), ids, behind)
+    units, keys = pd.factorize(ids)
+    return Side(rows, units, np.asarray(keys, dtype=object), np.bincount(units, weights=behind))
+
+
+def _fold(responses: Responses, split: Split, train: Side, test: Side) -> Fold:
+    weights = None if np.ptp(train.counts) == 0 else train.counts
+    table = responses.samples.iloc[train.rows[np.unique(train.units, return_index=True)[1]]]
+    inner, label = _inner(split, table, series=responses.is_time_series)
+    groups = table[split.groups].to_numpy() if split.groups in table.columns and split.kind != "column" else None
+    return Fold(train, test, weights, inner, label, groups, _exchangeable(responses, test))
+
+
+def _inner(split: Split, table: pd.DataFrame, *, series: bool) -> tuple[list[tuple[Index, Index]] | None, str]:
+    """Return the inner folds of one training set (None: leave one row out) and their description."""
+    table = table.reset_index(drop=True)
+    if not series and _groups_are_stimuli(split):
+        if "stimulus_id" not in table or not table["stimulus_id"].duplicated().any():
+            return None, "leave one image out"
+        return _inner_folds(Split("kfold", n=N_INNER, groups="stimulus_id"), table)
+    wanted = split.inner(N_INNER)
+    column = ("run" if "run" in table else None) if series and _groups_are_stimuli(split) else wanted.groups
+    if column is None or wanted.kind == "blocks" or column not in table or table[column].nunique() < 2:
+        return _inner_folds(Split("blocks", n=N_INNER, gap=split.gap), table)
+    return _inner_folds(replace(wanted, kind="kfold", groups=column, seed=None, force=False), table)
+
+
+def _inner_folds(inner: Split, table: pd.DataFrame) -> tuple[list[tuple[Index, Index]], str]:
+    n_units = len(table) if inner.kind == "blocks" else int(table[str(inner.groups)].nunique())
+    inner = replace(inner, n=min(inner.n or N_INNER, n_units))
+    return list(inner.split(table)), inner.describe()
+
+
+def _exchangeable(responses: Responses, test: Side) -> npt.NDArray[Any]:
+    """Return the unit of each test row that permutations and bootstraps move as a whole."""
+    if not responses.is_time_series:
+        if len(test.keys) < len(test.rows) or "stimulus_id" not in responses.samples:
+            return np.arange(len(test.keys))
+        return pd.factorize(responses.samples["stimulus_id"].to_numpy()[test.rows])[0]
+    seconds = BLOCK_SECONDS["t_r" if responses.t_r is not None else "sampling_rate"]
+    runs = pd.factorize(responses.samples["run"])[0][test.rows] if "run" in responses.samples else np.zeros(len(test.rows), dtype=int)
+    jumps = np.cumsum(np.r_[0, (np.diff(test.rows) != 1) | (np.diff(runs) != 0)])
+    return blocks_of(len(test.rows), max(1, round(seconds / responses.step)), groups=jumps)
+
+
+def _n_shared(responses: Responses, train: Index, test: Index) -> int:
+    if responses.is_time_series or "stimulus_id" not in responses.samples:
+        return 0
+    ids = responses.samples["stimulus_id"].to_numpy()
+    return len(set(ids[train]) & set(ids[test]))
+
+
+def _finite(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    out = np.ones(values.shape[1], dtype=bool)
+    for rows in _row_chunks(len(values)):
+        out &= np.isfinite(values[rows]).all(axis=0)
+    return out
+
+
+def _row_chunks(n_rows: int) -> Iterator[slice]:
+    for start in range(0, n_rows, _CHUNK_ROWS):
+        yield slice(start, start + _CHUNK_ROWS)

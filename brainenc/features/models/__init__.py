@@ -1,0 +1,1 @@
+"""Model families, one file each: ``KINDS``, ``SUMMARY``, ``variants()`` and ``build(...)`` (see `brainenc.features.adapters`)."""

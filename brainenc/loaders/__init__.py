@@ -1,0 +1,48 @@
+"""Files to nouns: stimuli from folders, archives and arrays; responses from arrays, NIfTI, surfaces and CIFTI; cleaning."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from brainenc.loaders.arrays import load_array
+    from brainenc.loaders.cifti import load_cifti
+    from brainenc.loaders.cleaning import clean_responses
+    from brainenc.loaders.images import list_images
+    from brainenc.loaders.nifti import load_nifti
+    from brainenc.loaders.stimuli import load_images, load_stimulus, stimulus_fingerprint
+    from brainenc.loaders.surface import load_surface
+    from brainenc.loaders.tables import load_table
+
+_PUBLIC = {
+    "clean_responses": "cleaning",
+    "list_images": "images",
+    "load_array": "arrays",
+    "load_cifti": "cifti",
+    "load_images": "stimuli",
+    "load_nifti": "nifti",
+    "load_stimulus": "stimuli",
+    "load_surface": "surface",
+    "load_table": "tables",
+    "stimulus_fingerprint": "stimuli",
+}
+
+__all__ = [
+    "clean_responses",
+    "list_images",
+    "load_array",
+    "load_cifti",
+    "load_images",
+    "load_nifti",
+    "load_stimulus",
+    "load_surface",
+    "load_table",
+    "stimulus_fingerprint",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'brainenc.loaders' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"brainenc.loaders.{_PUBLIC[name]}"), name)

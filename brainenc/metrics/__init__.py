@@ -1,0 +1,48 @@
+"""Scores, noise ceilings, and the only place that draws permutations and bootstraps."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from brainenc.metrics.ceilings import from_repeats
+    from brainenc.metrics.multiple import fdr_bh, fdr_by
+    from brainenc.metrics.resample import bootstrap_pearson, bootstrap_weights, permutation_p, permutations
+    from brainenc.metrics.scores import get, names, pearson, r2
+
+_PUBLIC = {
+    "bootstrap_pearson": "resample",
+    "bootstrap_weights": "resample",
+    "fdr_bh": "multiple",
+    "fdr_by": "multiple",
+    "from_repeats": "ceilings",
+    "get": "scores",
+    "names": "scores",
+    "pearson": "scores",
+    "permutation_p": "resample",
+    "permutations": "resample",
+    "r2": "scores",
+}
+
+__all__ = [
+    "bootstrap_pearson",
+    "bootstrap_weights",
+    "fdr_bh",
+    "fdr_by",
+    "from_repeats",
+    "get",
+    "names",
+    "pearson",
+    "permutation_p",
+    "permutations",
+    "r2",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'brainenc.metrics' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"brainenc.metrics.{_PUBLIC[name]}"), name)
+    globals()[name] = value
+    return value

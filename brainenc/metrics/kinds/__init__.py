@@ -1,0 +1,1 @@
+"""One metric, one module: ``score(observed, predicted) -> (n_targets,)``; the folder is the registry."""

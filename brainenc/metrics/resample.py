@@ -1,0 +1,225 @@
+"""Permutations and bootstraps: the only place of the package that draws them.
+
+What is exchangeable is said by *units*: one label a row. Rows of one unit stay together and in order, so that units of single
+rows give ordinary permutations, units of consecutive scans give block permutations, and units of repeats keep an image whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from brainenc.core.errors import InputError
+from brainenc.core.rng import generator
+from brainenc.metrics._columns import centred, column_chunks, paired
+
+Floats = npt.NDArray[np.float64]
+
+
+def blocks_of(n_rows: int, length: int, *, groups: npt.ArrayLike | None = None) -> npt.NDArray[np.intp]:
+    """Return unit labels that cut consecutive rows into blocks of at least ``length`` rows, never across a change of ``groups``.
+
+    Parameters
+    ----------
+    n_rows : int
+    length : int
+        Rows in a block; a group is cut into as many blocks of nearly equal length as fit.
+    groups : array_like of shape (n_rows,), optional
+        Runs or folds; a block ends where the label changes.
+
+    Examples
+    --------
+    >>> blocks_of(7, 3)
+    array([0, 0, 0, 0, 1, 1, 1])
+    """
+    if length < 1:
+        raise InputError("a block holds at least one row", where="blocks_of", got=length)
+    labels = np.zeros(n_rows, dtype=np.intp) if groups is None else pd.factorize(np.asarray(groups))[0]
+    edges = np.flatnonzero(np.r_[True, labels[1:] != labels[:-1], True])
+    out = np.empty(n_rows, dtype=np.intp)
+    block = 0
+    for start, stop in zip(edges[:-1], edges[1:], strict=True):
+        for rows in np.array_split(np.arange(start, stop), max(1, (stop - start) // length)):
+            out[rows] = block
+            block += 1
+    return out
+
+
+def permutations(n_rows: int, n: int, seed: int, *keys: object, units: npt.ArrayLike | None = None) -> Iterator[npt.NDArray[np.intp]]:
+    """Yield ``n`` random orders of the rows in which the units are shuffled and the rows inside a unit keep their order.
+
+    Parameters
+    ----------
+    n_rows, n : int
+    seed : int
+    *keys : object
+        Names of what is drawn (subject, fold), see `brainenc.core.rng.generator`.
+    units : array_like of shape (n_rows,), optional
+        Labels; single rows where not given.
+
+    Raises
+    ------
+    InputError
+        With fewer than two units there is nothing to exchange.
+    """
+    members = _members(units, n_rows)
+    if len(members) < 2:
+        raise InputError("nothing to exchange", where="permutations", expected="at least two units", got=len(members))
+    rng = generator(seed, "permutation", *keys)
+    place = np.concatenate(members)
+    for _ in range(n):
+        order = np.empty(n_rows, dtype=np.intp)
+        order[place] = np.concatenate([members[i] for i in rng.permutation(len(members))])
+        yield order
+
+
+def permutation_p(
+    folds: Sequence[tuple[npt.NDArray[Any], npt.NDArray[Any]]],
+    *,
+    n: int = 1000,
+    seed: int = 0,
+    keys: Sequence[object] = (),
+    units: Sequence[npt.ArrayLike] | None = None,
+    aggregate: str = "folds",
+) -> Floats:
+    """Return the one-sided permutation p-value of Pearson's r of each target: p = (1 + #{r* ≥ r}) / (1 + n).
+
+    The rows of the observed test responses are permuted within each fold, units as wholes. The model is not refitted: the null
+    is that its predictions have nothing to do with the test responses.
+
+    Parameters
+    ----------
+    folds : sequence of (observed, predicted)
+        Each of shape (n_test, n_targets).
+    n : int
+        Permutations.
+    seed : int
+    keys : sequence
+        Further names for the generator.
+    units : sequence of array_like, optional
+        Exchangeable units of each fold: blocks of scans for time series; single rows where not given.
+    aggregate : {"folds", "pooled"}
+        Mean of the correlations of the folds, or one correlation over all rows.
+
+    Returns
+    -------
+    ndarray of shape (n_targets,)
+        NaN where r is NaN.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> y = np.random.default_rng(0).standard_normal((30, 2))
+    >>> permutation_p([(y, y)], n=99)
+    array([0.01, 0.01])
+    """
+    folds = [paired(observed, predicted) for observed, predicted in folds]
+    n_targets = folds[0][0].shape[1]
+    orders = [
+        np.stack(list(permutations(len(y), n, seed, *keys, fold, units=None if units is None else units[fold])))
+        for fold, (y, _) in enumerate(folds)
+    ]  # fmt: skip
+    out = np.empty(n_targets)
+    for part in column_chunks(sum(len(y) for y, _ in folds), n_targets):
+        observed, null = _null(folds, orders, part, pooled=aggregate == "pooled")
+        # a tie with the observed value (the identity drawn again) must count as at least as large, whatever the rounding
+        hits = (null >= observed - 1e-12).sum(axis=0)
+        out[part] = np.where(np.isnan(observed), np.nan, (1 + hits) / (1 + n))
+    return out
+
+
+def bootstrap_weights(n_rows: int, n: int, seed: int, *keys: object, units: npt.ArrayLike | None = None) -> Floats:
+    """Return how often each row comes in each of ``n`` bootstrap samples of the units: shape (n, n_rows).
+
+    Parameters
+    ----------
+    n_rows, n : int
+    seed : int
+    *keys : object
+        Names of what is drawn.
+    units : array_like of shape (n_rows,), optional
+        Rows of a unit are drawn together; single rows where not given.
+
+    Examples
+    --------
+    >>> bootstrap_weights(4, 2, 0).sum(axis=1)
+    array([4., 4.])
+    """
+    codes = np.arange(n_rows) if units is None else pd.factorize(np.asarray(units))[0]
+    n_units = int(codes.max()) + 1 if n_rows else 0
+    if n_units < 2:
+        raise InputError("nothing to resample", where="bootstrap_weights", expected="at least two units", got=n_units)
+    counts = generator(seed, "bootstrap", *keys).multinomial(n_units, np.full(n_units, 1.0 / n_units), size=n)
+    return counts[:, codes].astype(np.float64)
+
+
+def bootstrap_pearson(observed: npt.NDArray[Any], predicted: npt.NDArray[Any], weights: Floats) -> Floats:
+    """Return Pearson's r of each column under each row weighting, as five matrix products.
+
+    With w one row of ``weights``: r = (Σw Σwyŷ − Σwy Σwŷ) / √((Σw Σwy² − (Σwy)²)(Σw Σwŷ² − (Σwŷ)²)), on centred columns.
+
+    Parameters
+    ----------
+    observed, predicted : ndarray of shape (n_samples, n_targets)
+    weights : ndarray of shape (n_draws, n_samples)
+        From `bootstrap_weights`; the same weights for two models give paired differences.
+
+    Returns
+    -------
+    ndarray of shape (n_draws, n_targets)
+        NaN where a column is constant under the weights.
+    """
+    observed, predicted = paired(observed, predicted)
+    if weights.ndim != 2 or weights.shape[1] != len(observed):
+        raise InputError("weights and rows differ in number", where="bootstrap_pearson", expected=f"(n_draws, {len(observed)})", got=weights.shape)
+    total = weights.sum(axis=1, keepdims=True)
+    out = np.empty((len(weights), observed.shape[1]))
+    for part in column_chunks(max(weights.shape), observed.shape[1]):
+        y, p = centred(observed[:, part]), centred(predicted[:, part])
+        y, p = y / _norm(y), p / _norm(p)
+        sum_y, sum_p = weights @ y, weights @ p
+        var_y = total * (weights @ (y * y)) - sum_y**2
+        var_p = total * (weights @ (p * p)) - sum_p**2
+        scale = np.sqrt(np.where(np.minimum(var_y, var_p) > 1e-12 * total, var_y * var_p, np.nan))
+        out[:, part] = (total * (weights @ (y * p)) - sum_y * sum_p) / scale
+    return out
+
+
+def _members(units: npt.ArrayLike | None, n_rows: int) -> list[npt.NDArray[np.intp]]:
+    if units is None:
+        return list(np.arange(n_rows)[:, None])
+    codes = pd.factorize(np.asarray(units))[0]
+    if len(codes) != n_rows:
+        raise InputError("units and rows differ in number", where="permutations", expected=n_rows, got=len(codes))
+    order = np.argsort(codes, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(codes[order])) + 1)
+
+
+def _null(folds: Sequence[tuple[Any, Any]], orders: Sequence[npt.NDArray[np.intp]], part: slice, *, pooled: bool) -> tuple[Floats, Floats]:
+    """Return the observed r (n_targets,) and the permuted ones (n, n_targets) of a chunk of columns."""
+    pairs = [(centred(y[:, part]), centred(p[:, part])) for y, p in folds]
+    if not pooled:
+        pairs = [(y / _norm(y), p / _norm(p)) for y, p in pairs]
+        observed = np.mean([np.einsum("ij,ij->j", y, p) for y, p in pairs], axis=0)
+        null = np.mean([_products(y, p, order) for (y, p), order in zip(pairs, orders, strict=True)], axis=0)
+        return observed, null
+    # fold means differ, but permuting inside a fold leaves them: they add the same constant to every product
+    y_all = centred(np.concatenate([y[:, part] for y, _ in folds]))
+    p_all = centred(np.concatenate([p[:, part] for _, p in folds]))
+    scale = _norm(y_all) * _norm(p_all)
+    between = np.einsum("ij,ij->j", y_all, p_all) - sum(np.einsum("ij,ij->j", y, p) for y, p in pairs)
+    null = sum(_products(y, p, order) for (y, p), order in zip(pairs, orders, strict=True))
+    return np.einsum("ij,ij->j", y_all, p_all) / scale, (null + between) / scale
+
+
+def _products(y: Floats, p: Floats, orders: npt.NDArray[np.intp]) -> Floats:
+    return np.stack([np.einsum("ij,ij->j", y[order], p) for order in orders])
+
+
+def _norm(values: Floats) -> Floats:
+    norm = np.sqrt(np.einsum("ij,ij->j", values, values))
+    return np.where(norm > 0, norm, np.nan)

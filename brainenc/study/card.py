@@ -1,0 +1,105 @@
+"""The claims of a study in words, with what they rest on and what speaks against them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from brainenc.core.errors import BrainencError
+from brainenc.nouns import Scores
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from brainenc.study.results import Results
+
+Floats = npt.NDArray[np.float64]
+NO_TEST_ROWS = "no interval (predictions were not kept, or several split seeds were averaged)"
+
+
+def write_card(results: Results, *, n_boot: int = 1000) -> str:
+    """Return the text of `Results.card`."""
+    blocks = []
+    for name, scores in results.scores().items():
+        metric = str(scores.entries["metric"].iloc[0])
+        chosen = scores.entry(metric=metric)
+        by = "roi" if "roi" in scores.targets and scores.targets["roi"].notna().any() else "subject"
+        seeds = ", ".join(str(seed) for seed in dict.fromkeys(chosen.entries["seed"]))
+        lines = [f"{name}: {metric}, median over targets; split {scores.split}; split seed {seeds}; {scores.ceiling_status}"]
+        for region in dict.fromkeys(scores.targets[by].dropna()):
+            lines.append(_region(chosen, by, region, metric, n_boot, results.plan.seed))
+        blocks.append("\n".join(lines))
+    return "\n\n".join([*blocks, _caveats(results)])
+
+
+def _region(scores: Scores, by: str, region: str, metric: str, n_boot: int, seed: int) -> str:
+    here = scores.where(**{by: region})
+    layer, value, honest = _best(here, by)
+    ceiling = here.vector(here.layers[0], metric=metric, value="ceiling")
+    interval = _interval(here, layer, n_boot, seed) if metric == "pearson" else None
+    parts = [f"{value:.3f}", f"95 % CI {interval[0]:.3f} to {interval[1]:.3f} over test stimuli" if interval else NO_TEST_ROWS]
+    parts.append(f"ceiling {np.nanmedian(ceiling):.3f}" if np.isfinite(ceiling).any() else "no ceiling")
+    n_test = int(np.median(here.n_test.sum(axis=0)))
+    parts.append(f"{here.values.shape[2]} targets, {n_test} test rows")
+    if not honest:
+        parts.append("layer chosen on the held-out scores, so the score is optimistic")
+    return f"  {'all targets' if by == 'subject' else region}: {layer} reaches {'; '.join(parts)}"
+
+
+def _best(scores: Scores, by: str) -> tuple[str, float, bool]:
+    """Return the layer that most folds and seeds choose on inner scores, its held-out score, and whether that was possible."""
+    if len(scores.layers) == 1:
+        return scores.layers[0], _middle(scores.mean()), True
+    try:
+        best = scores.best(by=by)
+    except BrainencError:
+        medians = scores.by(by).groupby(["model", "layer"], sort=False)["score"].mean()
+        model, layer = medians.idxmax()
+        return f"{model}/{layer}", float(medians.max()), False
+    votes = Counter(int(v) for v in best.provenance["chosen"][:, :, 0].reshape(-1))
+    return scores.layers[votes.most_common(1)[0][0]], _middle(best.mean()), True
+
+
+def _middle(values: Floats) -> float:
+    """Return the mean over entries of the median over targets."""
+    return float(np.mean([np.median(row[np.isfinite(row)]) if np.isfinite(row).any() else np.nan for row in values]))
+
+
+def _interval(scores: Scores, layer: str, n_boot: int, seed: int) -> tuple[float, float] | None:
+    """Return the 95 % percentile bootstrap over test stimuli of the median over targets of the mean over folds."""
+    subject = scores.subjects[0]
+    predicted = scores.predictions.get(subject, {}).get(layer)
+    if predicted is None or n_boot < 1:
+        return None
+    from brainenc.metrics.resample import bootstrap_pearson, bootstrap_weights
+
+    observed, rows = scores.observed[subject], scores.test_rows[subject].reset_index(drop=True)
+    parts = [np.arange(len(rows))] if scores.aggregate == "pooled" else list(rows.groupby("fold", sort=False).indices.values())
+    draws = []
+    for number, index in enumerate(parts):
+        weights = bootstrap_weights(len(index), n_boot, seed, "card", number, units=_units(rows.iloc[index]))
+        draws.append(bootstrap_pearson(observed[index], predicted[index], weights))
+    medians = np.nanmedian(np.mean(draws, axis=0), axis=1)
+    low, high = np.nanquantile(medians, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def _units(rows: pd.DataFrame) -> npt.NDArray[Any]:
+    """Return what is drawn together: the rows of a stimulus, or ten neighbouring scans of a fold."""
+    if "stimulus_id" in rows and rows["stimulus_id"].notna().all():
+        return rows["stimulus_id"].to_numpy()
+    from brainenc.metrics.resample import blocks_of
+
+    return blocks_of(len(rows), 10, groups=rows["fold"])
+
+
+def _caveats(results: Results) -> str:
+    lines = [f"{text} ({count} tasks)" for text, count in results.provenance["warnings"].items()]
+    lines += list(results.provenance["notes"])
+    if len(results.failures):
+        lines.append(f"{len(results.failures)} parts of the study failed; see failures.csv")
+    lines.append("a layer that predicts well is not thereby the mechanism; regions differ in noise, so compare scores beside their ceilings")
+    return "Caveats:\n" + "\n".join(f"  - {line}" for line in lines)
