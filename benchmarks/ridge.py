@@ -3,7 +3,8 @@
     python benchmarks/ridge.py --n 1000 --p 2000 --t 5000
     python benchmarks/ridge.py --n 2000 --p 800 --t 5000 --repeat 5
 
-Times are the least of several interleaved runs, given only as ratios to ours; memory is the growth of the process over the
+Times are the least of several interleaved runs, given only as ratios to ours, on the wall and in processor seconds (the steadier of
+the two where other programs run; use --threads 1 with it); memory is the growth of the process over the
 data, measured in a fresh process for each. "floor" is the time that the products our fit asks for would take at this machine's measured
 rate of matrix products. Peers that are not installed are left out.
 """
@@ -104,6 +105,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, value in (("n", 1000), ("p", 2000), ("t", 5000), ("folds", 5), ("repeat", 3)):
         parser.add_argument(f"--{name}", type=int, default=value)
+    parser.add_argument("--threads", type=int, default=0, help="0: as the libraries choose")
     parser.add_argument("--dtype", choices=("float32", "float64"), default="float32")
     parser.add_argument("--only", action="append", default=[], help="a contender, repeatable")
     parser.add_argument("--measure-memory", action="store_true", help=argparse.SUPPRESS)
@@ -116,25 +118,33 @@ def main() -> None:
             fit()  # imports and thread pools are not the method's memory
         print(json.dumps({name: peak(fit) for name, fit in fits.items()}))
         return
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    if args.threads:
+        torch.set_num_threads(args.threads)
+        threadpool_limits(args.threads)
     times: dict[str, float] = dict.fromkeys(fits, np.inf)
+    work: dict[str, float] = dict.fromkeys(fits, np.inf)
     chosen = {}
     for _ in range(args.repeat):
         for name, fit in fits.items():
-            start = time.perf_counter()
+            start, spent = time.perf_counter(), time.process_time()
             chosen[name] = np.asarray(fit())
             times[name] = min(times[name], time.perf_counter() - start)
+            work[name] = min(work[name], time.process_time() - spent)
     reference = next(iter(fits))
     floor = floor_flops(args.n, args.p, args.t, len(alphas), args.folds) / gemm_rate(args.dtype)
     print(f"n={args.n} p={args.p} t={args.t} alphas={len(alphas)} folds={args.folds} {args.dtype}; ratios to {reference!r}")
-    print(f"{'':18s} {'time':>8s} {'peak MB':>9s} {'same alpha':>11s} {'within a step':>14s}")
+    print(f"{'':18s} {'time':>8s} {'cpu':>8s} {'peak MB':>9s} {'same alpha':>11s} {'within a step':>14s}")
     for name in fits:
         command = [sys.executable, __file__, "--measure-memory", "--only", name, "--dtype", args.dtype]
         command += [part for key in ("n", "p", "t", "folds") for part in (f"--{key}", str(getattr(args, key)))]
         memory = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])[name]
         steps = np.abs(np.log(chosen[name] / chosen[reference])) / np.log(alphas[1] / alphas[0])
-        row = f"{times[name] / times[reference]:8.2f} {memory / 1e6:9.0f} {np.mean(steps < 0.5):11.3f} {np.mean(steps < 1.5):14.3f}"
-        print(f"{name:18s} {row}")
-    print(f"{'floor of ours cv':18s} {floor / times[reference]:8.2f}")
+        row = f"{times[name] / times[reference]:8.2f} {work[name] / work[reference]:8.2f} {memory / 1e6:9.0f} {np.mean(steps < 0.5):11.3f} {np.mean(steps < 1.5):14.3f}"
+        print(f"{name:18s} {row}", flush=True)
+    print(f"{'floor of ours cv':18s} {floor / times[reference]:8.2f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -9,11 +9,23 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from brainenc.encoding.compare import compare_layers, winners
+    from brainenc.encoding.design_matrix import delay_space, design
     from brainenc.encoding.ridge import Ridge, RidgePath, fit_path
+    from brainenc.encoding.score import score_layers
 
-_WHERE = {"Ridge": "ridge", "RidgePath": "ridge", "fit_path": "ridge"}
+_WHERE = {
+    "Ridge": "ridge",
+    "RidgePath": "ridge",
+    "compare_layers": "compare",
+    "delay_space": "design_matrix",
+    "design": "design_matrix",
+    "fit_path": "ridge",
+    "score_layers": "score",
+    "winners": "compare",
+}
 
-__all__ = ["Ridge", "RidgePath", "fit_path"]
+__all__ = ["Ridge", "RidgePath", "compare_layers", "delay_space", "design", "fit_path", "score_layers", "winners"]
 
 
 def __getattr__(name: str) -> Any:

@@ -112,8 +112,6 @@ def share(subjects: list[Subject]) -> list[list[Subject]]:
     groups: dict[tuple[bytes, ...], list[Subject]] = {}
     for subject in subjects:
         key = tuple(fold.key() for fold in subject.folds)
-        if not subject.responses.is_time_series and len(subject.folds[0].train.keys) and not isinstance(subject.folds[0].train.keys[0], str):
-            key = (*key, str(id(subject.responses)).encode())
         groups.setdefault(key, []).append(subject)
     return list(groups.values())
 
@@ -158,7 +156,7 @@ def _side(responses: Responses, rows: Index, by_stimulus: bool, averaged: bool) 
     if not averaged:
         return Side(rows, np.arange(len(rows)), ids, behind)
     units, keys = pd.factorize(ids)
-    return Side(rows, units, np.asarray(keys, dtype=object), np.bincount(units, weights=behind))
+    return Side(rows, units, np.asarray(keys, dtype=object), np.bincount(units, weights=behind).astype(np.float64))
 
 
 def _fold(responses: Responses, split: Split, train: Side, test: Side) -> Fold:

@@ -43,7 +43,9 @@ Take = Callable[[str, "Tensor", "Tensor | None"], None]
 class Inputs(Protocol):
     """Stimuli in the form that a model takes, by row."""
 
-    fingerprint: str
+    @property
+    def fingerprint(self) -> str:
+        """The sha256 of all that the inputs depend on."""
 
     def batch(self, rows: npt.NDArray[np.intp]) -> Any:
         """Return the inputs of these rows (called in a thread of its own)."""

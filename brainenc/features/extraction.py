@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -245,7 +245,6 @@ def _check_finite(name: str, block: npt.NDArray[np.float32], job: _Job, start: i
 
 def _inference(device: str, precision: str) -> AbstractContextManager[Any]:
     import torch
-    from contextlib import ExitStack
 
     stack = ExitStack()
     stack.enter_context(torch.inference_mode())

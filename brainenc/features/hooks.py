@@ -196,23 +196,29 @@ def is_passive(module: torch.nn.Module) -> bool:
 
 
 def stages(module: torch.nn.Module, known: Iterable[str], prefix: str = "", *, at_least: int = 6) -> list[str]:
-    """Return a short list of stages: the children of a module that answer, unfolded until there are ``at_least`` of them.
+    """Return a short list of stages: the children of a module, unfolded until ``at_least`` of those that answer have weights.
 
-    A container that never answers itself (a plain list of blocks) is always unfolded.
+    Kept are the parts that have weights, and poolings. A container that never answers itself (a plain list of blocks) is
+    always unfolded.
     """
-    answering = list(known)
+    answering = set(known)
     names = [f"{prefix}{name}" for name, _ in module.get_submodule(prefix.rstrip(".")).named_children()]
     while True:
-        alive = [n for n in names if n in answering or any(k.startswith(f"{n}.") for k in answering)]
-        few = sum(n in answering for n in alive) < at_least
+        names = [n for n in names if n in answering or any(k.startswith(f"{n}.") for k in answering)]
+        few = sum(n in answering and _has_weights(module.get_submodule(n)) for n in names) < at_least
         unfolded: list[str] = []
-        for name in alive:
-            children = [f"{name}.{child}" for child, _ in module.get_submodule(name).named_children()]
-            open_it = children and (name not in answering or (few and _is_container(module.get_submodule(name))))
-            unfolded += [c for c in children if c in answering or any(k.startswith(f"{c}.") for k in answering)] if open_it else [name]
-        if unfolded == alive:
-            return [n for n in alive if n in answering]
+        for name in names:
+            part = module.get_submodule(name)
+            children = [f"{name}.{child}" for child, _ in part.named_children()]
+            unfolded += children if children and (name not in answering or (few and _is_container(part))) else [name]
+        if unfolded == names:
+            parts = [(name, module.get_submodule(name)) for name in names]
+            return [name for name, part in parts if name in answering and (_has_weights(part) or "Pool" in type(part).__name__)]
         names = unfolded
+
+
+def _has_weights(module: torch.nn.Module) -> bool:
+    return next(module.parameters(), None) is not None
 
 
 def _is_container(module: torch.nn.Module) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from brainenc.core.errors import NotFoundError
@@ -57,7 +58,7 @@ def list_layers(
     model, layers, model_kwargs, pooling, reduce, preprocess
         As in `extract`.
     weights
-        Ignored, so that the same arguments serve both functions.
+        Only a folder (of a text model) is looked at, for its configuration; no weights are read.
     stimuli : StimulusSet, optional
         Needed by the family ``table``; otherwise chooses the tower of a model that reads both images and texts.
 
@@ -66,7 +67,7 @@ def list_layers(
     dict of str to int
         Names without the model's name; layers for which the pooling does not fit are refused when named and left out of globs.
     """
-    known, default = _layers(model, model_kwargs, preprocess, stimuli)
+    known, default = _layers(model, weights, model_kwargs, preprocess, stimuli)
     names = hooks.match(layers, known, default, model=model)
     exact = {layers} if isinstance(layers, str) else set(layers)
     widths: dict[str, int] = {}
@@ -84,14 +85,15 @@ def list_layers(
 
 
 def _layers(
-    model: str, model_kwargs: Mapping[str, Any] | None, preprocess: Mapping[str, Any] | None, stimuli: StimulusSet | None
+    model: str, weights: Any, model_kwargs: Mapping[str, Any] | None, preprocess: Mapping[str, Any] | None, stimuli: StimulusSet | None
 ) -> tuple[Mapping[str, Layer], tuple[str, ...]]:
     kind = "any" if stimuli is None else stimuli.kind
     family = split_name(model)[0]
     if "table" in FAMILIES.get(family).KINDS:
         adapter = build(model, kind=kind, model_kwargs=model_kwargs, preprocess=preprocess)
         return adapter.layers(None if stimuli is None else adapter.inputs(stimuli)), adapter.default_layers
-    return _probed(model, kind, _Options(model_kwargs), _Options(preprocess))
+    folder = str(weights) if isinstance(weights, str | Path) and Path(weights).is_dir() else None
+    return _probed(model, kind, folder, _Options(model_kwargs), _Options(preprocess))
 
 
 class _Options:
@@ -109,9 +111,9 @@ class _Options:
 
 
 @lru_cache(maxsize=32)
-def _probed(model: str, kind: str, model_kwargs: _Options, preprocess: _Options) -> tuple[Mapping[str, Layer], tuple[str, ...]]:
+def _probed(model: str, kind: str, folder: str | None, model_kwargs: _Options, preprocess: _Options) -> tuple[Mapping[str, Layer], tuple[str, ...]]:
     family = FAMILIES.get(split_name(model)[0])
-    weights = "random" if getattr(family, "HAS_WEIGHTS", True) else "pretrained"
+    weights = folder or ("random" if getattr(family, "HAS_WEIGHTS", True) else "pretrained")
     adapter = build(model, kind=kind, weights=weights, model_kwargs=model_kwargs.values, preprocess=preprocess.values)
     return adapter.layers(), adapter.default_layers
 

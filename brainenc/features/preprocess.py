@@ -61,7 +61,7 @@ class Preprocess:
                 raise InputError(f"unknown key {key!r}", where="preprocess", expected=f"one of {', '.join(KEYS)}", fix=did_you_mean(key, KEYS))
         given = {**own, **override}
         return cls(
-            size=_size(given.get("size", cls.size)),
+            size=_size(given.get("size", (224, 224))),
             interpolation=_interpolation(given.get("interpolation", "bicubic")),
             crop=_crop(given.get("crop", 1.0)),
             mean=_triple(given.get("mean", (0.5, 0.5, 0.5)), "mean"),

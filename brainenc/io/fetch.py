@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 OFFLINE = "BRAINENC_OFFLINE"
-_CHUNK = 2**18
+_CHUNK = 2**16
 _TIMEOUT_S = 60
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 

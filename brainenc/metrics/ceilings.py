@@ -8,7 +8,6 @@ z-scored here: standardise responses within sessions first where sessions differ
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt

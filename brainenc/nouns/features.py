@@ -95,7 +95,7 @@ class FeatureSpace:
 
     def delay(self, delays: Sequence[float], *, step: float) -> FeatureSpace:
         """Return the features shifted by each delay (seconds) within each run, side by side; ``step`` is the sampling step (s)."""
-        return resolve("brainenc.encoding.design:delay_space")(self, delays, step=step)
+        return resolve("brainenc.encoding.design_matrix:delay_space")(self, delays, step=step)
 
     def save(self, path: str | Path) -> Path:
         """Write to one ``.npz``; `brainenc.read` gets it back."""

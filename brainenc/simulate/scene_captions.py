@@ -20,7 +20,7 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "category": CATEGORIES, "colour": COLOURS, "count": COUNTS, "position": POSITIONS, "texture": TEXTURES, "background": BACKGROUNDS,
 }  # fmt: skip
 MENTIONS = (*ATTRIBUTES, "second")
-OPENINGS = ("{}", "a photo of {}", "a picture of {}", "an image of {}", "there is {}", "a scene with {}", "we see {}", "a drawing of {}")
+OPENINGS = ("{}", "a photo of {}", "a picture of {}", "an image of {}", "this shows {}", "a scene with {}", "we see {}", "a drawing of {}")
 
 _PLURAL = {"cross": "crosses", "person": "people", "thing": "things", "object": "objects"}
 _PLACES = {

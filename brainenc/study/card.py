@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +12,6 @@ from brainenc.core.errors import BrainencError
 from brainenc.nouns import Scores
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from brainenc.study.results import Results
 
 Floats = npt.NDArray[np.float64]
@@ -80,20 +78,11 @@ def _interval(scores: Scores, layer: str, n_boot: int, seed: int) -> tuple[float
     parts = [np.arange(len(rows))] if scores.aggregate == "pooled" else list(rows.groupby("fold", sort=False).indices.values())
     draws = []
     for number, index in enumerate(parts):
-        weights = bootstrap_weights(len(index), n_boot, seed, "card", number, units=_units(rows.iloc[index]))
+        weights = bootstrap_weights(len(index), n_boot, seed, "card", number, units=rows["unit"].to_numpy()[index])
         draws.append(bootstrap_pearson(observed[index], predicted[index], weights))
     medians = np.nanmedian(np.mean(draws, axis=0), axis=1)
     low, high = np.nanquantile(medians, [0.025, 0.975])
     return float(low), float(high)
-
-
-def _units(rows: pd.DataFrame) -> npt.NDArray[Any]:
-    """Return what is drawn together: the rows of a stimulus, or ten neighbouring scans of a fold."""
-    if "stimulus_id" in rows and rows["stimulus_id"].notna().all():
-        return rows["stimulus_id"].to_numpy()
-    from brainenc.metrics.resample import blocks_of
-
-    return blocks_of(len(rows), 10, groups=rows["fold"])
 
 
 def _caveats(results: Results) -> str:

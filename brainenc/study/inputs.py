@@ -140,7 +140,7 @@ def features(
         spaces = extract(
             loaded.stimuli, model.name, layers=list(layers), batch_size=batch_size, device=device, seed=seed, progress=progress, **model.arguments()
         )
-        return {space.layer: space for space in spaces.values()}
+        return {key.removeprefix(f"{model.name}/"): space for key, space in spaces.items()}
 
     key = fingerprint.of_json([asdict(model), list(layers), loaded.stimuli_key, batch_size, device, seed])
     return _keep(_features, key, make, HELD_FEATURES)

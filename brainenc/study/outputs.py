@@ -91,9 +91,9 @@ def _write_table(path: Path, tasks: Sequence[Task], store: Store) -> None:
     schema = _schema()
     with atomic.atomic_write(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
         for task in tasks:
-            frame = read_scores(store, task.key).to_frame()
             where = {"analysis": task.analysis.name, "dataset": task.unit.title, "subject": task.unit.subject, "session": task.unit.session}
-            writer.write_table(pa.table([_column(frame.assign(**where), field) for field in schema], schema=schema))
+            frame = read_scores(store, task.key).to_frame().assign(**where)
+            writer.write_table(pa.table([_column(frame, field) for field in schema], schema=schema))
 
 
 def _schema() -> pa.Schema:

@@ -130,7 +130,7 @@ def read_results(folder: str | Path) -> Results:
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
-    return pd.read_csv(path, dtype=dict.fromkeys(NAMES, "object"), keep_default_na=False, na_values=[""], float_precision="round_trip")
+    return pd.read_csv(path, dtype=dict.fromkeys(NAMES, "object"), keep_default_na=False, na_values=[""])
 
 
 def _join_seeds(per_seed: list[Scores]) -> Scores:

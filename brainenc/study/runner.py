@@ -269,10 +269,10 @@ def _prepare(root: Path, plan: Plan) -> None:
 
 
 def _stop(executor: Executor, *, kill: bool) -> None:
-    if kill and hasattr(executor, "_flags"):  # loky can end its workers; the standard library's pools cannot
-        executor.shutdown(wait=True, kill_workers=True)  # type: ignore[call-arg]
-    else:
-        executor.shutdown(wait=not kill, cancel_futures=True)
+    if isinstance(executor, SerialExecutor):
+        executor.shutdown()
+    else:  # loky's shutdown can end its workers
+        executor.shutdown(wait=True, kill_workers=kill)  # type: ignore[call-arg]
 
 
 def _bar(total: int, progress: bool | None) -> Any:

@@ -73,6 +73,7 @@ def _score(task: Task, settings: Settings) -> tuple[dict[str, Any], dict[str, An
     responses = replace(select(loaded.responses, task.analysis), name=responses_name(task.unit))
     space = _features(task, settings, _siblings(task))[task.layer]
     scores = KINDS.get(task.step).score(responses, space, task.analysis.options, split_seed=task.seed, settings=settings)
+    scores = replace(scores, entries=scores.entries.assign(model=task.model.name, layer=task.layer))
     bare = replace(scores, predictions={}, observed={}, test_rows={})
     files: dict[str, Any] = {SCORES: bare.save}
     if scores.predictions:

@@ -30,6 +30,7 @@ def brain_map(
     vmin: float | None = None,
     vmax: float | None = None,
     views: Sequence[str] | None = None,
+    regions: Sequence[Any] | None = None,
 ) -> Any:
     """Draw one number per target where it belongs; NaN is grey.
 
@@ -50,6 +51,8 @@ def brain_map(
         Ends of the colour scale; by default 0 (or symmetric about it) and the 99th percentile.
     views : sequence of str, optional
         For surfaces: names in `brainenc.viz.surfaces.VIEWS`.
+    regions : sequence of n_targets names, optional
+        For surfaces: outlined and named where there are at most 12.
 
     Returns
     -------
@@ -60,7 +63,7 @@ def brain_map(
     scale = _Scale(values, cmap, vmin, vmax)
     with style.style():
         if isinstance(space, SurfaceSpace) and space.mesh != "native":
-            fig, more = _surface(space, values, scale, label, views)
+            fig, more = _surface(space, values, scale, label, views, regions)
         elif isinstance(space, VolumeSpace):
             from brainenc.viz.volumes import draw_volume
 
@@ -110,7 +113,7 @@ def score_map(scores: Scores, *, subject: str | None = None, layer: str | None =
         which = layer or summarize(one, name).names[0]
         vector = one.vector(which, metric=name, value=value)
     label = "noise ceiling" if value == "ceiling" else style.score_label(name + ("_normalized" if value == "normalized" else ""))
-    defaults = {"title": f"Subject {one.subjects[0]}", "label": label, "note": "" if value == "ceiling" else which}
+    defaults: dict[str, Any] = {"title": f"Subject {one.subjects[0]}", "label": label, "note": "" if value == "ceiling" else which, "regions": _regions(one)}
     return brain_map(one.space, vector, **{**defaults, **options})
 
 
@@ -145,7 +148,7 @@ def winner_map(scores: Scores, *, subject: str | None = None, metric: str | None
     note = "Chosen on training rows" if honest else "Highest held-out score (an optimistic choice)"
     with style.style():
         if isinstance(one.space, SurfaceSpace) and one.space.mesh != "native":
-            fig = _winners_on_surface(one.space, winner, names, colors, views)
+            fig = _winners_on_surface(one.space, winner, names, colors, views, _regions(one))
         else:
             fig = _winner_counts(winner, names, colors)
         style.heading(fig, heading, f"{note}. Grey: no held-out score above zero")
@@ -188,16 +191,17 @@ class _Scale:
         return bar
 
 
-def _surface(space: SurfaceSpace, values: Floats, scale: _Scale, label: str, views: Sequence[str] | None) -> tuple[Any, str]:
-    from brainenc.viz.surfaces import on_drawn_mesh
+def _surface(space: SurfaceSpace, values: Floats, scale: _Scale, label: str, views: Sequence[str] | None, regions: Sequence[Any] | None) -> tuple[Any, str]:
+    from brainenc.viz.surfaces import on_drawn_mesh, regions_on_mesh
 
     painted, note = on_drawn_mesh(space, values)
-    fig, axes = _views({side: scale.rgba(v) for side, v in painted.items()}, views)
+    named = None if regions is None else regions_on_mesh(space, regions)
+    fig, axes = _views({side: scale.rgba(v) for side, v in painted.items()}, views, named)
     scale.bar(fig, axes, label)
     return fig, note
 
 
-def _views(colors: dict[str, Floats], views: Sequence[str] | None) -> tuple[Any, list[Any]]:
+def _views(colors: dict[str, Floats], views: Sequence[str] | None, regions: Any = None) -> tuple[Any, list[Any]]:
     from brainenc.viz.surfaces import DEFAULT_VIEWS, VIEWS, draw_view
 
     names = tuple(views or DEFAULT_VIEWS)
@@ -207,9 +211,10 @@ def _views(colors: dict[str, Floats], views: Sequence[str] | None) -> tuple[Any,
     columns = min(4, len(names))
     rows = -(-len(names) // columns)
     fig = style.figure(2.45 * columns + 0.8, 2.0 * rows + 0.75)
-    axes = list(np.ravel(fig.subplots(rows, columns, squeeze=False)))
+    widths = [max(1.25 if len(VIEWS[name][0]) == 1 else 0.8 if name in ("ventral", "dorsal") else 1.05 for name in names[c::columns]) for c in range(columns)]
+    axes = list(np.ravel(fig.subplots(rows, columns, squeeze=False, width_ratios=widths)))
     for ax, name in zip(axes, names, strict=False):
-        draw_view(ax, name, colors)
+        draw_view(ax, name, colors, regions=regions)
         ax.set_title(name, loc="center", fontsize=8.5, fontweight="normal", color=style.SOFT, y=-0.08, pad=0)
     for ax in axes[len(names) :]:
         ax.set_axis_off()
@@ -243,6 +248,10 @@ def _one_subject(scores: Scores, subject: str | None, metric: str | None) -> tup
     return one, metric or metrics_of(scores)[0]
 
 
+def _regions(scores: Scores) -> list[Any] | None:
+    return scores.targets["roi"].tolist() if "roi" in scores.targets else None
+
+
 def _nanmean(rows: Floats) -> Floats:
     known = np.isfinite(rows)
     return np.where(known.any(axis=0), np.where(known, rows, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1), np.nan)
@@ -255,10 +264,10 @@ def _layer_colors(names: list[str]) -> list[Any]:
     return [next(shades[model]) for model in models]
 
 
-def _winners_on_surface(space: SurfaceSpace, winner: Floats, names: list[str], colors: list[Any], views: Sequence[str] | None) -> Any:
+def _winners_on_surface(space: SurfaceSpace, winner: Floats, names: list[str], colors: list[Any], views: Sequence[str] | None, regions: Sequence[Any] | None) -> Any:
     from matplotlib.patches import Patch
 
-    from brainenc.viz.surfaces import on_drawn_mesh
+    from brainenc.viz.surfaces import on_drawn_mesh, regions_on_mesh
 
     painted, _ = on_drawn_mesh(space, winner)
     table = np.array([[*c, 1.0] for c in _as_rgb(colors)])
@@ -267,7 +276,7 @@ def _winners_on_surface(space: SurfaceSpace, winner: Floats, names: list[str], c
         rgba[side] = np.zeros((len(values), 4))
         here = np.isfinite(values)
         rgba[side][here] = table[values[here].astype(int)]
-    fig, axes = _views(rgba, views)
+    fig, _ = _views(rgba, views, None if regions is None else regions_on_mesh(space, regions))
     used = [i for i in range(len(names)) if (winner == i).any()][:24]
     handles = [Patch(facecolor=colors[i], label=f"{style.shorten(names[i], 34)}  ({int((winner == i).sum())})") for i in used]
     if handles:

@@ -6,6 +6,8 @@ is the sulcal depth in two shades of grey. That takes a fraction of a second a v
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -16,6 +18,7 @@ from brainenc.core.checks import one_of
 from brainenc.core.errors import InputError
 from brainenc.nouns.spaces import SurfaceSpace
 from brainenc.nouns.spaces.surface import HEMISPHERES, MESHES, load_mesh
+from brainenc.viz import style
 
 Floats = npt.NDArray[np.float64]
 DRAWN_MESH = "fsaverage5"
@@ -32,6 +35,29 @@ VIEWS: dict[str, tuple[tuple[str, ...], tuple[float, float, float], tuple[float,
 }
 DEFAULT_VIEWS = ("left", "posterior", "ventral", "right")
 _GYRUS, _SULCUS = np.array([0.845, 0.845, 0.84]), np.array([0.69, 0.695, 0.70])
+
+
+_EDGES = ((0, 1), (1, 2), (2, 0))
+MAX_NAMED = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Regions:
+    """Names of regions, and for each hemisphere which one a vertex belongs to (-1: none)."""
+
+    names: list[str]
+    of: dict[str, npt.NDArray[np.intp]]
+
+
+def regions_on_mesh(space: SurfaceSpace, labels: Sequence[Any]) -> Regions | None:
+    """Return the regions of targets on the drawn mesh; None where there are more than can be told apart (12) or none."""
+    text = [None if label is None or label != label else str(label) for label in labels]
+    names = list(dict.fromkeys(t for t in text if t is not None))
+    if not 1 < len(names) <= MAX_NAMED:
+        return None
+    codes = np.array([np.nan if t is None else float(names.index(t)) for t in text])
+    painted, _ = on_drawn_mesh(space, codes)
+    return Regions([style.shorten(n, 14) for n in names], {side: np.where(np.isnan(v), -1, v).astype(np.intp) for side, v in painted.items()})
 
 
 def on_drawn_mesh(space: SurfaceSpace, vector: npt.ArrayLike) -> tuple[dict[str, Floats], str]:
@@ -57,7 +83,7 @@ def on_drawn_mesh(space: SurfaceSpace, vector: npt.ArrayLike) -> tuple[dict[str,
     return {side: values[nearest[side]] for side, values in painted.items()}, f"{space.mesh} data, each vertex of {DRAWN_MESH} showing its nearest one"
 
 
-def draw_view(ax: Any, view: str, colors: dict[str, Floats], *, kind: str = "inflated") -> None:
+def draw_view(ax: Any, view: str, colors: dict[str, Floats], *, regions: Regions | None = None, kind: str = "inflated") -> None:
     """Draw one view.
 
     Parameters
@@ -67,13 +93,15 @@ def draw_view(ax: Any, view: str, colors: dict[str, Floats], *, kind: str = "inf
         A key of `VIEWS`.
     colors : mapping of hemisphere to ndarray of shape (n_vertices, 4)
         RGBA; where alpha is 0 the sulcal background shows.
+    regions : Regions, optional
+        Outlined and named.
     kind : {"inflated", "pial", "white_matter"}
         Geometry.
     """
     from matplotlib.collections import PolyCollection
 
     sides, toward, up = VIEWS[one_of(view, tuple(VIEWS), "view")]
-    polygons, shades, depths = [], [], []
+    polygons, shades, depths, outlines = [], [], [], []
     for side in sides:
         points, faces = _placed(side, kind, len(sides) == 2)
         basis = _basis(toward, up)
@@ -91,6 +119,8 @@ def draw_view(ax: Any, view: str, colors: dict[str, Floats], *, kind: str = "inf
         polygons.append(corners[front][..., :2])
         shades.append(rgb)
         depths.append(corners[front][..., 2].mean(axis=1))
+        if regions is not None:
+            outlines.append((corners[front], regions.of[side][faces[front]]))
     order = np.argsort(np.concatenate(depths), kind="stable")
     shade = np.clip(np.concatenate(shades)[order], 0, 1)
     mesh = PolyCollection(np.concatenate(polygons)[order], facecolors=shade, edgecolors=shade, linewidths=0.25, rasterized=True)
@@ -98,6 +128,64 @@ def draw_view(ax: Any, view: str, colors: dict[str, Floats], *, kind: str = "inf
     ax.autoscale_view()
     ax.set_aspect("equal")
     ax.set_axis_off()
+    if regions is not None:
+        _outline(ax, regions, outlines)
+
+
+def _outline(ax: Any, regions: Regions, parts: list[tuple[Floats, npt.NDArray[np.intp]]]) -> None:
+    """Draw the borders of regions that face the viewer, and each name once, beside its region and away from the middle."""
+    from matplotlib.collections import LineCollection
+    from matplotlib.patheffects import withStroke
+
+    lines, spots = [], []
+    for corners, labels in parts:
+        lines += _borders(corners[..., :2], labels)
+        middle = corners[..., :2].reshape(-1, 2).mean(axis=0)
+        for number in np.unique(labels[labels >= 0]):
+            inside = (labels == number).all(axis=1)
+            if inside.sum() >= 25:
+                spots.append((int(number), corners[inside][..., :2].reshape(-1, 2), middle))
+    if lines:
+        ax.add_collection(LineCollection(lines, colors="#20262e", linewidths=0.7, capstyle="round"))
+    (left, right), (low, high) = ax.get_xlim(), ax.get_ylim()
+    placed: list[Floats] = []
+    for number, points, middle in sorted(spots, key=lambda spot: -len(spot[1])):
+        centre = points.mean(axis=0)
+        away = (centre - middle) / max(float(np.linalg.norm(centre - middle)), 1e-9)
+        reach = float(np.quantile(np.abs((points - centre) @ away), 0.95)) + 0.055 * (high - low)
+        place = _free(centre, away, reach, placed, 0.062 * (high - low))
+        placed.append(place)
+        ax.annotate(regions.names[number], centre, place, fontsize=7.2, fontweight="bold", color="#20262e", ha="center", va="center",
+                    arrowprops={"arrowstyle": "-", "linewidth": 0.5, "color": "#20262e", "shrinkA": 1, "shrinkB": 0} if np.linalg.norm(place - centre) > 1.4 * reach else None,
+                    path_effects=[withStroke(linewidth=2.4, foreground="white", alpha=0.9)])  # fmt: skip
+    ax.set(xlim=(left, right), ylim=(low, high))
+
+
+def _free(centre: Floats, away: Floats, reach: float, taken: list[Floats], room: float) -> Floats:
+    """Return a place for a name: outward from its region, turned and pushed until no other name is near."""
+    candidates = []
+    for push in (1.0, 1.35, 1.8):
+        for turn in np.deg2rad([0, 35, -35, 70, -70, 110, -110, 180]):
+            turned = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) @ away
+            candidates.append(centre + push * reach * turned)
+    for place in candidates:
+        if all(abs(place[1] - other[1]) > room or abs(place[0] - other[0]) > 2.1 * room for other in taken):
+            return place
+    return candidates[0]
+
+
+def _borders(corners: Floats, labels: npt.NDArray[np.intp]) -> list[Floats]:
+    """Return the line segments, through the middles of edges, that part vertices of different labels."""
+    lines: list[Floats] = []
+    different = np.stack([labels[:, a] != labels[:, b] for a, b in _EDGES], axis=1)
+    middles = np.stack([(corners[:, a] + corners[:, b]) / 2 for a, b in _EDGES], axis=1)
+    two = different.sum(axis=1) == 2
+    for triangle in np.flatnonzero(two):
+        lines.append(middles[triangle][different[triangle]])
+    for triangle in np.flatnonzero(different.all(axis=1)):
+        centre = corners[triangle].mean(axis=0)
+        lines += [np.stack([middle, centre]) for middle in middles[triangle]]
+    return lines
 
 
 def _basis(toward: tuple[float, float, float], up: tuple[float, float, float]) -> Floats:

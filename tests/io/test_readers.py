@@ -164,8 +164,16 @@ def test_missing_files_name_their_neighbours(tmp_path):
         read_array(tmp_path / "responses.npy", max_bytes=100)
 
 
+RUBBISH = [
+    b"",
+    b"\x89PNG\r\n\x1a\nrubbish",
+    b"MATLAB 5.0 MAT-file" + b" " * 105 + b"\0\1IM" + b"\x0f\0\0\0\xff\0\0\0abc",
+    bytes(range(256)),
+]
+
+
 @pytest.mark.parametrize("suffix", [".npy", ".npz", ".mat", ".h5", ".parquet", ".json", ".png", ".toml"])
-@pytest.mark.parametrize("content", [b"", b"\x89PNG\r\n\x1a\nrubbish", b"MATLAB 5.0 MAT-file" + b" " * 105 + b"\0\1IM" + b"\x0f\0\0\0\xff\0\0\0abc", bytes(range(256))])
+@pytest.mark.parametrize("content", RUBBISH, ids=["empty", "png", "mat", "bytes"])
 def test_rubbish_is_a_data_error(tmp_path, suffix, content):
     path = tmp_path / f"a{suffix}"
     path.write_bytes(content)
@@ -178,7 +186,12 @@ def test_rubbish_is_a_data_error(tmp_path, suffix, content):
     assert path.name in str(caught.value)
 
 
-TRAPS = "\ufeffsubject,word,id,r,n,flag,rt,z\n01,null,12345678901234567890,0.5,1,True,n/a,\n02,NA,12345678901234567891,nan,2,False,1.5,\n03,nan,3,1e-3,3,True,NA,\n"
+TRAPS = (
+    "\ufeffsubject,word,id,r,n,flag,rt,z\n"
+    "01,null,12345678901234567890,0.5,1,True,n/a,\n"
+    "02,NA,12345678901234567891,nan,2,False,1.5,\n"
+    "03,nan,3,1e-3,3,True,NA,\n"
+)
 
 
 def test_tables_keep_what_an_experiment_may_mean(tmp_path):
@@ -213,7 +226,14 @@ def test_table_formats_agree(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "match"),
-    [("a,b\n1,2\n3\n", r"row 3.*expected 2, got 1"), ("a,b\n1,2,3\n", "row 2"), ("a,a\n1,2\n", "used twice.*'a'"), ("", "empty"), ("a,b\n1,\0\n", "NUL"), ('a,b\n1,"2\n', "damaged")],
+    [
+        ("a,b\n1,2\n3\n", r"row 3.*expected 2, got 1"),
+        ("a,b\n1,2,3\n", "row 2"),
+        ("a,a\n1,2\n", "used twice.*'a'"),
+        ("", "empty"),
+        ("a,b\n1,\0\n", "NUL"),
+        ('a,b\n1,"2\n', "damaged"),
+    ],
 )
 def test_damaged_tables(tmp_path, text, match):
     (tmp_path / "a.csv").write_text(text)

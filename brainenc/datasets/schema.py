@@ -1,0 +1,386 @@
+"""What a manifest can say. Every table of the TOML file is one dataclass here; anything else is an error."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from brainenc.core.checks import did_you_mean, examples
+from brainenc.core.errors import InputError
+
+Scalar = bool | int | float | str
+Column = Scalar | tuple[Scalar, ...]
+QUANTITIES = (
+    "n_stimuli", "n_samples", "n_targets", "n_runs", "n_events", "max_repeats", "n_nan", "mean", "n_rdms", "n_conditions",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Citation:
+    """Whom to cite."""
+
+    text: str = ""
+    doi: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Licence:
+    """Under which terms the data may be used; ``redistributable`` is false unless somebody read that they are."""
+
+    name: str = ""
+    url: str = ""
+    redistributable: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """How one gets the data: openly, or after a form, an account or a request at ``url``."""
+
+    kind: Literal["open", "form", "account", "request"] = "open"
+    url: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceFile:
+    """One file to download: ``path`` below the folder, ``at`` below the base address (the same path when empty), sha256, bytes.
+
+    ``subjects``, ``sessions`` and ``variants`` say for whom it is needed (all when empty); ``extract`` names a sub-folder to unpack an
+    archive into.
+    """
+
+    path: str
+    sha256: str
+    bytes: int
+    at: str = ""
+    subjects: tuple[str, ...] = ()
+    sessions: tuple[str, ...] = ()
+    variants: tuple[str, ...] = ()
+    extract: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A public address and the files below it."""
+
+    base: str
+    files: tuple[SourceFile, ...]
+    licence: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """A known fact: ``quantity`` of what is loaded equals ``expected`` (within ``tolerance``); a failure is an error.
+
+    ``where`` selects targets; ``subject``, ``session`` and ``variant`` say for which load it holds.
+    """
+
+    quantity: Literal[
+        "n_stimuli", "n_samples", "n_targets", "n_runs", "n_events", "max_repeats", "n_nan", "mean", "n_rdms", "n_conditions"
+    ]  # fmt: skip
+    expected: float
+    tolerance: float = 0.0
+    where: str = ""
+    subject: str | None = None
+    session: str | None = None
+    variant: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArrayColumn:
+    """A table column from an array file: ``index`` picks one of its columns, ``labels`` names its values."""
+
+    column: str
+    path: str
+    key: str | None = None
+    index: int | None = None
+    labels: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StimulusPart:
+    """A group of stimuli: from a table, from the images of a folder or archive, or by a template of ids.
+
+    ``ids`` with ``n`` and ``start`` counts ``{index}``; ``path`` may use ``{id}``, ``{index}`` and ``{row}`` (from 0).
+    """
+
+    table: str = ""
+    names: tuple[str, ...] = ()
+    rename: Mapping[str, str] = field(default_factory=dict)
+    files: str = ""
+    ids: str | tuple[str, ...] = ""
+    n: int | None = None
+    start: int = 1
+    path: str = ""
+    text: str = ""
+    transform: str = ""
+    columns: Mapping[str, Column] = field(default_factory=dict)
+    arrays: tuple[ArrayColumn, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StimuliSpec(StimulusPart):
+    """All stimuli: one part written in place, or several ``parts`` below each other."""
+
+    kind: Literal["image", "text", "audio", "video", "none"] = "image"
+    parts: tuple[StimulusPart, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResponsesSpec:
+    """Where the responses are and how they lie in their files.
+
+    ``ids``: a template of ``{index}`` along the sample axis, or ``"stimuli"`` for the order of the stimuli; without it the samples table
+    names them. ``key`` may be several, joined row by row, with one of ``labels`` each in the column ``label_column``.
+    ``hemispheres`` gives the ``{hemi}`` of the left and right files. ``scale`` multiplies.
+    """
+
+    path: str
+    format: Literal["array", "nifti", "surface", "cifti"] | None = None
+    key: str | tuple[str, ...] | None = None
+    labels: tuple[str, ...] = ()
+    label_column: str = "split"
+    axes: tuple[str, ...] = ("sample", "target")
+    scale: float = 1.0
+    units: str = ""
+    ids: str = ""
+    start: int = 1
+    runs: str | tuple[int, ...] | None = None
+    t_r: float | None = None
+    sampling_rate: float | None = None
+    frame_time: float | None = None
+    mask: str = ""
+    mesh: str = "native"
+    hemispheres: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamplesSpec:
+    """One row per sample. ``names`` for a file without a header; ``run_offset`` is added to the run numbers."""
+
+    path: str = ""
+    names: tuple[str, ...] = ()
+    rename: Mapping[str, str] = field(default_factory=dict)
+    columns: Mapping[str, Scalar] = field(default_factory=dict)
+    arrays: tuple[ArrayColumn, ...] = ()
+    run_offset: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventsSpec:
+    """What was shown when: a table (one per run where ``{run}`` is in the path), or ``from_column`` of the samples.
+
+    ``from_column`` turns every stretch of equal labels into an event; labels in ``rest`` are none. ``onset_shift`` (s) is added.
+    """
+
+    path: str = ""
+    names: tuple[str, ...] = ()
+    rename: Mapping[str, str] = field(default_factory=dict)
+    columns: Mapping[str, Scalar] = field(default_factory=dict)
+    from_column: str = ""
+    rest: tuple[str, ...] = ()
+    onset_shift: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoiSpec:
+    """Region labels: an image on the targets' grid or an array of one value per target; ``labels`` maps a name to its value(s)."""
+
+    path: str
+    labels: Mapping[str, int | tuple[int, ...]]
+    column: str = "roi"
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetsSpec:
+    """One row per target, and regions."""
+
+    path: str = ""
+    names: tuple[str, ...] = ()
+    rename: Mapping[str, str] = field(default_factory=dict)
+    columns: Mapping[str, Scalar] = field(default_factory=dict)
+    arrays: tuple[ArrayColumn, ...] = ()
+    rois: tuple[RoiSpec, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfoundsSpec:
+    """Confound tables, one per run; the columns join the samples as ``confound.<name>``."""
+
+    path: str
+    columns: tuple[str, ...]
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpaceSpec:
+    """Where the targets of an array live, read from columns of the targets table.
+
+    volume: i, j, k and the ``reference`` image; surface: hemi, vertex and ``mesh``; contacts: channel, x, y, z (mm).
+    """
+
+    kind: Literal["array", "volume", "surface", "contacts"] = "array"
+    reference: str = ""
+    mesh: str = "native"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RdmSpec:
+    """RDMs: a square, a stack of squares, or condensed vectors. ``items`` reads ``key`` once for each ``{item}`` from 0.
+
+    ``columns`` are constants, lists of one value per RDM, or templates of ``{index}`` (from ``start``).
+    """
+
+    path: str
+    key: str | None = None
+    layout: Literal["square", "condensed"] = "square"
+    items: int | None = None
+    start: int = 1
+    scale: float = 1.0
+    columns: Mapping[str, Column] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """Another reading of the same data: tables given here replace keys of the tables of the same name."""
+
+    description: str = ""
+    subjects: tuple[str, ...] = ()
+    sessions: tuple[str, ...] = ()
+    stimuli: Mapping[str, Any] = field(default_factory=dict)
+    responses: Mapping[str, Any] = field(default_factory=dict)
+    samples: Mapping[str, Any] = field(default_factory=dict)
+    events: Mapping[str, Any] = field(default_factory=dict)
+    targets: Mapping[str, Any] = field(default_factory=dict)
+    confounds: Mapping[str, Any] = field(default_factory=dict)
+    space: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """A data set, described completely enough that one loader reads it.
+
+    ``sessions`` lists the sessions of each subject where there are any; ``session_list(subject)`` is the way to ask.
+    ``unverified`` lists keys that nobody has checked; loading logs them and tests what can be tested.
+    """
+
+    name: str
+    title: str = ""
+    kind: Literal["responses", "rdms"] = "responses"
+    description: str = ""
+    folder: str = ""
+    citation: Citation = Citation()
+    licence: Licence = Licence()
+    access: Access = Access()
+    sources: tuple[Source, ...] = ()
+    subjects: tuple[str, ...] = ("01",)
+    session_table: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    variants: Mapping[str, Variant] = field(default_factory=dict)
+    generator: str = ""
+    options: Mapping[str, Scalar] = field(default_factory=dict)
+    stimuli: StimuliSpec | None = None
+    responses: ResponsesSpec | None = None
+    samples: SamplesSpec | None = None
+    events: EventsSpec | None = None
+    targets: TargetsSpec | None = None
+    confounds: ConfoundsSpec | None = None
+    space: SpaceSpec | None = None
+    rdms: tuple[RdmSpec, ...] = ()
+    metric: str = "unknown"
+    checks: tuple[Check, ...] = ()
+    file: Path | None = None
+    sha256: str = ""
+    unverified: tuple[str, ...] = ()
+
+    def sessions(self, subject: str | None = None) -> tuple[str, ...]:
+        """Return the sessions of a subject (of all subjects when None); empty where the set has none."""
+        if subject is None:
+            return tuple(session for sessions in self.session_table.values() for session in sessions)
+        return self.session_table.get(str(subject), ())
+
+    def __repr__(self) -> str:
+        return f"Manifest({self.name!r}, {self.kind}, {len(self.subjects)} subjects, {len(self.variants)} variants)"
+
+
+_SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
+_GENERATOR = re.compile(r"brainenc\.simulate(\.[a-z][a-z0-9_]*)+:[a-z][a-z0-9_]*")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+MAX_ROWS = 5_000_000
+
+
+def check_manifest(manifest: Manifest, where: str) -> None:
+    """Raise `InputError` where tables contradict each other or hold what no data set needs."""
+    _check_names(manifest, where)
+    if manifest.generator:
+        if not _GENERATOR.fullmatch(manifest.generator):
+            raise InputError("generator is not allowed", where=f"{where}.generator", expected="a function of brainenc.simulate", got=repr(manifest.generator))
+        return
+    if manifest.stimuli is None:
+        raise InputError("key 'stimuli' is missing", where=where)
+    needed, other = ("responses", "rdms") if manifest.kind == "responses" else ("rdms", "responses")
+    if not getattr(manifest, needed):
+        raise InputError(f"a manifest of kind {manifest.kind!r} needs the table {needed!r}", where=where)
+    if getattr(manifest, other):
+        raise InputError(f"a manifest of kind {manifest.kind!r} cannot hold {other!r}", where=where)
+    for position, part in enumerate(manifest.stimuli.parts or (manifest.stimuli,)):
+        _check_part(part, f"{where}.stimuli" + (f".parts[{position}]" if manifest.stimuli.parts else ""))
+    if manifest.stimuli.parts and any((manifest.stimuli.table, manifest.stimuli.files, manifest.stimuli.ids)):
+        raise InputError("stimuli have parts and also a table, files or ids of their own", where=f"{where}.stimuli")
+    if manifest.responses is not None:
+        _check_responses(manifest, f"{where}.responses")
+
+
+def _check_names(manifest: Manifest, where: str) -> None:
+    for what, names in (
+        ("name", [manifest.name]),
+        ("subjects", manifest.subjects),
+        ("sessions", manifest.sessions()),
+        ("variants", list(manifest.variants)),
+    ):
+        for name in names:
+            if not _SAFE.fullmatch(name):
+                raise InputError("name is not safe in a path", where=f"{where}.{what}", expected="letters, digits, . _ + -", got=repr(name))
+    if not manifest.subjects:
+        raise InputError("a data set has at least one subject", where=f"{where}.subjects")
+    if len(set(manifest.subjects)) != len(manifest.subjects):
+        raise InputError("a subject is listed twice", where=f"{where}.subjects", got=examples(manifest.subjects))
+    for subject in manifest.session_table:
+        if subject not in manifest.subjects:
+            raise InputError(f"sessions of an unknown subject {subject!r}", where=f"{where}.sessions", fix=did_you_mean(subject, manifest.subjects))
+    for source in manifest.sources:
+        for item in source.files:
+            if not _SHA256.fullmatch(item.sha256) or item.bytes < 0:
+                raise InputError("a source needs its sha256 (hex) and size", where=f"{where}.sources: {item.path}", got=f"{item.sha256!r}, {item.bytes} bytes")
+
+
+def _check_part(part: StimulusPart, where: str) -> None:
+    ways = [name for name in ("table", "files", "ids") if getattr(part, name)]
+    if len(ways) != 1:
+        raise InputError("stimuli come from exactly one of table, files or ids", where=where, got=", ".join(ways) or "none of them")
+    if isinstance(part.ids, str) and part.ids and not (part.n and 0 < part.n <= MAX_ROWS):
+        raise InputError("a template of ids needs n", where=where, expected=f"1 to {MAX_ROWS}", got=part.n)
+
+
+def _check_responses(manifest: Manifest, where: str) -> None:
+    spec = manifest.responses
+    assert spec is not None
+    for label in ("t_r", "sampling_rate", "frame_time"):
+        value = getattr(spec, label)
+        if value is not None and value <= 0:
+            raise InputError("must be a positive number", where=f"{where}.{label}", got=value)
+    if spec.t_r is not None and spec.sampling_rate is not None:
+        raise InputError("give t_r or sampling_rate, not both", where=where)
+    if spec.labels and (isinstance(spec.key, str) or spec.key is None or len(spec.labels) != len(spec.key)):
+        raise InputError("labels need as many keys", where=where, expected=len(spec.labels), got=repr(spec.key))
+    for side in spec.hemispheres:
+        if side not in ("left", "right"):
+            raise InputError("hemispheres are left and right", where=f"{where}.hemispheres", got=repr(side))
+    series = spec.t_r is not None or spec.sampling_rate is not None
+    if series and manifest.events is None:
+        raise InputError("a time series needs the table events", where=where.rpartition(".")[0])
+    if manifest.events is not None and bool(manifest.events.path) == bool(manifest.events.from_column):
+        raise InputError("events come from exactly one of path and from_column", where=where.replace("responses", "events"))

@@ -1,0 +1,134 @@
+"""One fit: the features of a layer on the training rows, any encoder, predictions of the test rows."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from brainenc.core.errors import InputError
+from brainenc.core.rng import derive
+from brainenc.encoding._rows import Fold
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fit:
+    """Predictions (n_test, n_targets) with the penalty and the inner score of each target, and who sits at the grid's edges."""
+
+    predictions: Array
+    alpha: npt.NDArray[np.float64]
+    inner: npt.NDArray[np.float64]
+    edges: tuple[int, int]
+    solver: str
+
+
+def check_encoder(encoder: Any) -> None:
+    """Refuse what is not a scikit-learn regressor."""
+    if encoder is not None and not all(callable(getattr(encoder, name, None)) for name in ("fit", "predict", "get_params")):
+        raise InputError(
+            "encoder is not an estimator", where="score_layers", expected="a scikit-learn regressor with fit, predict and get_params",
+            got=type(encoder).__name__,
+        )  # fmt: skip
+
+
+def describe_encoder(encoder: Any) -> dict[str, Any]:
+    """Return the name and the parameters of an encoder as plain text and numbers."""
+    from brainenc.encoding.ridge import Ridge
+
+    one = Ridge() if encoder is None else encoder
+    params = {key: _plain(value) for key, value in sorted(one.get_params().items())}
+    if encoder is None:
+        params["cv"] = "follows the outer split"
+    return {"name": type(one).__name__, "params": params}
+
+
+def reduced(X: Array, X_test: Array, how: str | None, seed: int) -> tuple[Array, Array]:
+    """Return the training and test features, reduced by what is fitted to the training rows alone."""
+    if how is None:
+        return X, X_test
+    from brainenc.features.projection import Reducer
+
+    reducer = Reducer(how, derive(seed, "reduce")).fit(X)
+    return reducer.transform(X), reducer.transform(X_test)
+
+
+def fit_fold(encoder: Any, X: Array, Y: Array, X_test: Array, fold: Fold, *, memory: Any, device: str) -> Fit:
+    """Fit all targets of one fold and predict its test rows; the encoder itself is never changed."""
+    from brainenc.encoding.ridge import Ridge
+
+    if encoder is None:
+        encoder = Ridge(cv="loo" if fold.inner is None else fold.inner)
+    if type(encoder) is Ridge:
+        return _fit_ridge(encoder, X, Y, X_test, fold, memory=memory, device=device)
+    return _fit_any(encoder, X, Y, X_test, fold)
+
+
+def _fit_ridge(encoder: Any, X: Array, Y: Array, X_test: Array, fold: Fold, *, memory: Any, device: str) -> Fit:
+    from brainenc.encoding.ridge import fit_path
+
+    params = encoder.get_params(deep=False)
+    if isinstance(params["cv"], int | np.integer):
+        params["cv"] = _folds_like(fold, int(params["cv"]), len(X))
+    params["memory"] = params["memory"] or memory
+    if params["device"] == "auto":
+        params["device"] = device
+    path = fit_path(X, Y, X_test, sample_weight=fold.weights, groups=fold.groups, **params)
+    return Fit(path.predictions, path.alpha, path.cv_scores, path.edge_counts, path.solver)
+
+
+def _folds_like(fold: Fold, n: int, n_rows: int) -> Any:
+    """Return ``n`` inner folds that keep the outer grouping: exchangeable images in contiguous folds, else runs or blocks."""
+    if fold.inner is None:
+        return min(n, n_rows)
+    return fold.inner if n >= len(fold.inner) else _merge(fold.inner, n)
+
+
+def _merge(folds: list[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]], n: int) -> list[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]:
+    merged = []
+    for part in np.array_split(np.arange(len(folds)), n):
+        train = folds[part[0]][0]
+        for i in part[1:]:
+            train = np.intersect1d(train, folds[i][0])
+        merged.append((train, np.sort(np.concatenate([folds[i][1] for i in part]))))
+    return merged
+
+
+def _fit_any(encoder: Any, X: Array, Y: Array, X_test: Array, fold: Fold) -> Fit:
+    from sklearn.base import clone
+
+    model = clone(encoder)
+    takes = inspect.signature(model.fit).parameters
+    extra: dict[str, Any] = {}
+    if "sample_weight" in takes and fold.weights is not None:
+        extra["sample_weight"] = fold.weights
+    if "groups" in takes and fold.groups is not None:
+        extra["groups"] = fold.groups
+    model.fit(X, Y[:, 0] if Y.shape[1] == 1 else Y, **extra)
+    predictions = np.asarray(model.predict(X_test)).reshape(len(X_test), -1)
+    if predictions.shape[1] != Y.shape[1]:
+        raise InputError("encoder predicts another number of targets", where=type(model).__name__, expected=Y.shape[1], got=predictions.shape[1])
+    return Fit(predictions, _per_target(model, "alpha_", Y), _per_target(model, "cv_scores_", Y), (0, 0), type(model).__name__)
+
+
+def _per_target(model: Any, name: str, Y: Array) -> npt.NDArray[np.float64]:
+    """Return a fitted number of each target, one number for all, or NaN where the encoder has none."""
+    value = np.asarray(getattr(model, name, np.nan))
+    fits = value.dtype.kind in "fiu" and value.shape in ((), (1,), (Y.shape[1],))
+    return np.broadcast_to(value.astype(np.float64) if fits else np.float64("nan"), (Y.shape[1],)).copy()
+
+
+def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, list | tuple) and all(isinstance(v, str | int | float) for v in value):
+        return list(value)
+    return repr(value)[:200]

@@ -1,0 +1,156 @@
+"""Which layer predicts a region best, and how sure that is: paired bootstraps over the same test stimuli."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from brainenc.core.errors import InputError
+from brainenc.metrics.resample import bootstrap_pearson, bootstrap_weights
+from brainenc.metrics.scores import pearson
+from brainenc.nouns.scores import Scores
+from brainenc.nouns.tables import need_column
+
+Floats = npt.NDArray[np.float64]
+INTERVAL = (2.5, 97.5)
+
+
+def compare_layers(scores: Scores, *, by: str = "roi", n: int = 1000, seed: int = 0) -> pd.DataFrame:
+    """Compare every layer with the best one of its region.
+
+    The statistic is the median over the targets of a region of Pearson's r (mean over folds, or over joined predictions, as the
+    scores are aggregated). Each bootstrap draw resamples test stimuli (blocks of scans for time series) within folds and is the
+    same for every layer, so that differences are paired.
+
+    Parameters
+    ----------
+    scores : Scores
+        With kept predictions (``score_layers(…, keep_predictions=True)``).
+    by : str
+        Column of the targets; ``"subject"`` for all targets together.
+    n : int
+        Bootstrap draws.
+    seed : int
+
+    Returns
+    -------
+    DataFrame
+        One row a subject, region and layer: subject, ``by``, layer, reference (the layer with the best score), score,
+        reference_score, difference (score − reference_score), ci_low, ci_high (95 %, percentile), p (two-sided; NaN for the
+        reference itself).
+
+    Raises
+    ------
+    InputError
+        Without kept predictions.
+
+    Notes
+    -----
+    The reference is chosen on the same data, so its advantage over near rivals is somewhat flattered.
+    """
+    rows = []
+    for region in _regions(scores, by, n, seed):
+        best = int(np.argmax(np.where(np.isnan(region.score), -np.inf, region.score)))
+        for i, layer in enumerate(region.layers):
+            low, high, p = _difference(region.draws[i] - region.draws[best])
+            rows.append(
+                {
+                    "subject": region.subject, by: region.label, "layer": layer, "reference": region.layers[best],
+                    "score": region.score[i], "reference_score": region.score[best], "difference": region.score[i] - region.score[best],
+                    "ci_low": low, "ci_high": high, "p": np.nan if i == best else p,
+                }
+            )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def winners(scores: Scores, *, by: str = "roi", n: int = 1000, seed: int = 0) -> pd.DataFrame:
+    """Name the best layer of every region and its runner-up, and whether the paired bootstrap tells them apart.
+
+    Parameters
+    ----------
+    scores, by, n, seed
+        As for `compare_layers`.
+
+    Returns
+    -------
+    DataFrame
+        One row a subject and region: subject, ``by``, winner, score, runner_up, difference, ci_low, ci_high (95 %),
+        distinct (the interval excludes 0; False where no second layer has a score).
+
+    Raises
+    ------
+    InputError
+        Without kept predictions.
+    """
+    rows = []
+    for region in _regions(scores, by, n, seed):
+        order = np.argsort(-np.where(np.isnan(region.score), -np.inf, region.score), kind="stable")
+        row: dict[str, Any] = {"subject": region.subject, by: region.label, "winner": region.layers[order[0]], "score": region.score[order[0]]}
+        row |= {"runner_up": None, "difference": np.nan, "ci_low": np.nan, "ci_high": np.nan, "distinct": False}
+        if len(order) > 1 and np.isfinite(region.score[order[1]]):
+            first, second = order[:2]
+            low, high, _ = _difference(region.draws[first] - region.draws[second])
+            row |= {"runner_up": region.layers[second], "difference": region.score[first] - region.score[second]}
+            row |= {"ci_low": low, "ci_high": high, "distinct": bool(low > 0 or high < 0)}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Region:
+    """Scores (n_layers,) of one region and their bootstrap draws (n_layers, n)."""
+
+    subject: str
+    label: Any
+    layers: list[str]
+    score: Floats
+    draws: Floats
+
+
+def _regions(scores: Scores, by: str, n: int, seed: int) -> list[_Region]:
+    if not scores.predictions:
+        raise InputError("comparing layers needs the held-out predictions", where="compare_layers", fix="score with keep_predictions=True")
+    if n < 20:
+        raise InputError("an interval needs at least 20 bootstrap draws", where="compare_layers", got=n)
+    need_column(scores.targets, by, "Scores.targets")
+    out = []
+    for subject in scores.predictions:
+        mine = scores.targets[scores.targets["subject"] == subject].reset_index(drop=True)
+        folds = _folds(scores, subject, n, seed)
+        predictions = scores.predictions[subject]
+        for label, index in mine.groupby(by, sort=False).indices.items():
+            both = [_layer(scores.observed[subject][:, index], values[:, index], folds) for values in predictions.values()]
+            out.append(_Region(subject, label, list(predictions), np.array([b[0] for b in both]), np.stack([b[1] for b in both])))
+    return out
+
+
+def _folds(scores: Scores, subject: str, n: int, seed: int) -> list[tuple[npt.NDArray[np.intp], Floats]]:
+    """Return rows and bootstrap weights (n, n_rows) of each fold, or of all rows together where predictions were pooled."""
+    table = scores.test_rows[subject]
+    parts = [np.flatnonzero(table["fold"] == fold) for fold in pd.unique(table["fold"])]
+    weights = [bootstrap_weights(len(rows), n, seed, subject, fold, units=table["unit"].to_numpy()[rows]) for fold, rows in enumerate(parts)]
+    if scores.aggregate == "pooled":
+        return [(np.concatenate(parts), np.concatenate(weights, axis=1))]
+    return list(zip(parts, weights, strict=True))
+
+
+def _layer(observed: npt.NDArray[Any], predicted: npt.NDArray[Any], folds: list[tuple[npt.NDArray[np.intp], Floats]]) -> tuple[float, Floats]:
+    point = np.mean([pearson(observed[rows], predicted[rows]) for rows, _ in folds], axis=0)
+    known = np.isfinite(point)
+    if not known.any():
+        return float("nan"), np.full(folds[0][1].shape[0], np.nan)
+    draws = np.mean([bootstrap_pearson(observed[rows][:, known], predicted[rows][:, known], weights) for rows, weights in folds], axis=0)
+    return float(np.median(point[known])), np.nanmedian(draws, axis=1)
+
+
+def _difference(draws: Floats) -> tuple[float, float, float]:
+    known = draws[np.isfinite(draws)]
+    if not len(known):
+        return float("nan"), float("nan"), float("nan")
+    low, high = np.percentile(known, INTERVAL)
+    tail = min((1 + (known <= 0).sum()) / (1 + len(known)), (1 + (known >= 0).sum()) / (1 + len(known)))
+    return float(low), float(high), float(min(1.0, 2 * tail))

@@ -1,0 +1,415 @@
+"""Score every layer on every target: one verb from features and responses to `Scores`."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from brainenc.core.checks import one_of
+from brainenc.core.errors import BrainencWarning, InputError
+from brainenc.core.rng import check_seed
+from brainenc.encoding._ceiling import ceiling_of
+from brainenc.encoding._fit import Fit, check_encoder, describe_encoder, fit_fold, reduced
+from brainenc.encoding._rows import Fold, Subject, prepare, share
+from brainenc.metrics import scores as metrics
+from brainenc.metrics.multiple import fdr_bh
+from brainenc.metrics.resample import permutation_p
+from brainenc.nouns.ceiling import NoiseCeiling
+from brainenc.nouns.features import FeatureSpace
+from brainenc.nouns.responses import Responses
+from brainenc.nouns.scores import Scores
+from brainenc.nouns.splits import Split
+
+Floats = npt.NDArray[np.float64]
+EDGE_SHARE = 0.2
+
+
+def score_layers(
+    features: FeatureSpace | Mapping[str, FeatureSpace],
+    responses: Responses | Mapping[str, Responses],
+    *,
+    split: Split,
+    encoder: Any = None,
+    metric: str | Sequence[str] = "pearson",
+    ceiling: NoiseCeiling | Mapping[str, NoiseCeiling] | str | None = "auto",
+    reduce: str | None = None,
+    aggregate: str = "folds",
+    average: str | bool = "auto",
+    permutations: int = 0,
+    seed: int = 0,
+    keep_predictions: bool = False,
+    memory: str | int | float | None = None,
+    device: str = "auto",
+    progress: bool | None = None,
+) -> Scores:
+    """Score how well each layer predicts each target on held-out rows.
+
+    For each layer and fold one encoder is fitted to the training rows and scored on the test rows. Trials are averaged per stimulus
+    on either side of the split (training rows weighted by their repeats, test rows scored as means); features are centred, never
+    scaled, and everything that is fitted (means, ``reduce``, penalties) is fitted to training rows. Subjects who saw the same rows
+    share one decomposition, with the same results as separate calls.
+
+    Parameters
+    ----------
+    features : FeatureSpace or {name: FeatureSpace}
+        Layers: one row a stimulus, or one row a response sample (`brainenc.design`).
+    responses : Responses or {subject: Responses}
+        Trials or a time series of one or more subjects. Targets with NaN or infinity score NaN and are counted.
+    split : Split
+        From ``brainenc.split``: images, kfold, runs, blocks or column.
+    encoder : estimator, optional
+        Any scikit-learn regressor; cloned for each fold. Default `Ridge` with a penalty per target, chosen by closed-form
+        leave-one-out for images, by folds of runs or blocks with the outer gap otherwise. A `Ridge` with an integer ``cv`` also
+        follows the outer grouping.
+    metric : str or sequence of str
+        ``"pearson"``, ``"r2"``.
+    ceiling : "auto", None, NoiseCeiling or {subject: NoiseCeiling}
+        "auto": from the repeats of all stimuli, for the mean of as many repeats as the test rows have; without repeats
+        ``ceiling_status`` says so.
+    reduce : str, optional
+        ``"pca:K"`` (fitted in each training set) or ``"srp:K"``.
+    aggregate : {"folds", "pooled"}
+        One score a fold, or held-out predictions joined and scored once.
+    average : {"auto", True, False}
+        Average repeats of a stimulus; False scores single trials.
+    permutations : int
+        Permutations of the test rows within folds (blocks of 20 s for time series of scans, 1 s for electrophysiology) for one-sided
+        p-values of Pearson's r; ``q`` is Benjamini-Hochberg within subject and layer.
+    seed : int
+        Of permutations and reductions.
+    keep_predictions : bool
+        Keep predictions, observed values (float32) and test rows, for paired comparisons of layers.
+    memory : str, int or float, optional
+        Working memory of each fit, e.g. ``"4GB"``.
+    device : str
+        ``"auto"``, ``"cpu"``, ``"cuda"``.
+    progress : bool, optional
+        Show a progress bar; by default in a terminal only.
+
+    Returns
+    -------
+    Scores
+        Entries are layers times metrics; targets of several subjects stand one subject after the other.
+
+    Raises
+    ------
+    InputError
+        When ids do not match, stimulus rows meet scans, features hold NaN, or the split does not fit the samples.
+
+    Warns
+    -----
+    BrainencWarning
+        For targets with NaN, penalties at the edge of the grid for more than 20 % of a layer's targets, and test stimuli that also
+        train.
+
+    Examples
+    --------
+    >>> import numpy as np, brainenc as be
+    >>> rng = np.random.default_rng(0)
+    >>> ids = [f"image{i}" for i in range(60)]
+    >>> layer = be.FeatureSpace(rng.standard_normal((60, 5)), {"stimulus_id": ids}, name="toy/layer")
+    >>> brain = be.Responses(layer.values @ rng.standard_normal((5, 3)), {"stimulus_id": ids}, name="01")
+    >>> scores = score_layers(layer, brain, split=be.split.images(test=0.2, seed=0))
+    >>> bool(scores.mean().min() > 0.99)
+    True
+    """
+    layers, people = _named(features, FeatureSpace, "features"), _named(responses, Responses, "responses")
+    names = _check(split, metric, aggregate, average, permutations, seed, encoder)
+    subjects = [prepare(name, one, split, layers, average) for name, one in people.items()]
+    _check_folds(subjects)
+    _warn_before(subjects)
+    limits, status = ceiling_of(ceiling, subjects)
+    job = _Job(subjects, share(subjects), encoder, names, reduce, aggregate, permutations, seed, keep_predictions, memory, device)
+    table = _Table.empty(job, len(layers))
+    with _bar(len(layers) * len(subjects[0].folds) * len(job.groups), progress) as bar:
+        for index, (name, space) in enumerate(layers.items()):
+            _score_layer(job, table, index, name, space, bar)
+    _warn_after(job, table, list(layers))
+    return _wrap(job, table, layers, split, limits, status)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Job:
+    subjects: list[Subject]
+    groups: list[list[Subject]]
+    encoder: Any
+    metrics: list[str]
+    reduce: str | None
+    aggregate: str
+    permutations: int
+    seed: int
+    keep: bool
+    memory: Any
+    device: str
+
+    def columns(self) -> dict[str, slice]:
+        """Return where each subject's targets stand."""
+        ends = np.cumsum([0, *(subject.responses.n_targets for subject in self.subjects)])
+        return {subject.name: slice(int(a), int(b)) for subject, a, b in zip(self.subjects, ends[:-1], ends[1:], strict=True)}
+
+
+@dataclass(slots=True, eq=False)
+class _Table:
+    """What fills up while layers are scored; the first axis is the layer, then the metric."""
+
+    values: Floats
+    alpha: Floats
+    inner: Floats
+    p: Floats
+    edges: npt.NDArray[np.int64]
+    solvers: list[str]
+    predictions: dict[str, dict[str, npt.NDArray[Any]]] = field(default_factory=dict)
+    observed: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
+
+    @classmethod
+    def empty(cls, job: _Job, n_layers: int) -> _Table:
+        n_folds, n_targets = len(job.subjects[0].folds), sum(s.responses.n_targets for s in job.subjects)
+        nan = lambda *shape: np.full(shape, np.nan)  # noqa: E731
+        scored = 1 if job.aggregate == "pooled" else n_folds
+        return cls(
+            nan(n_layers, len(job.metrics), scored, n_targets), nan(n_layers, n_folds, n_targets), nan(n_layers, n_folds, n_targets),
+            nan(n_layers, n_targets), np.zeros((n_layers, 3), dtype=np.int64), [""] * n_layers,
+        )  # fmt: skip
+
+
+def _score_layer(job: _Job, table: _Table, index: int, name: str, space: FeatureSpace, bar: Any) -> None:
+    columns = job.columns()
+    for group in job.groups:
+        if not any(subject.usable.any() for subject in group):
+            bar.update(len(group[0].folds))
+            continue
+        fits, observed = [], []
+        for number in range(len(group[0].folds)):
+            fit, held_out = _fit_group(job, group, number, name, space)
+            fits.append(fit)
+            observed.append(held_out)
+            table.edges[index] += (*fit.edges, fit.predictions.shape[1])
+            table.solvers[index] = fit.solver
+            bar.update(1)
+        start = 0
+        for subject in group:
+            stop = start + int(subject.usable.sum())
+            mine = [(y[:, start:stop], fit.predictions[:, start:stop]) for y, fit in zip(observed, fits, strict=True)]
+            where = columns[subject.name]
+            targets = np.arange(where.start, where.stop)[subject.usable]
+            for number, fit in enumerate(fits):
+                table.alpha[index, number, targets] = fit.alpha[start:stop]
+                table.inner[index, number, targets] = fit.inner[start:stop]
+            if len(targets):
+                _score_subject(job, table, index, name, subject, mine, targets)
+            start = stop
+
+
+def _fit_group(job: _Job, group: list[Subject], number: int, name: str, space: FeatureSpace) -> tuple[Fit, npt.NDArray[Any]]:
+    """Fit one fold for all subjects of a group side by side; return the fit and the observed test rows."""
+    fold = group[0].folds[number]
+    X, X_test = (_rows_of(space, name, side, group[0]) for side in (fold.train, fold.test))
+    X, X_test = reduced(X, X_test, job.reduce, job.seed)
+    sides = [(one.folds[number], one) for one in group if one.usable.any()]
+    Y = _beside([own.train.values(one.responses, one.usable) for own, one in sides])
+    Y_test = _beside([own.test.values(one.responses, one.usable) for own, one in sides])
+    fit = fit_fold(job.encoder, X, Y, X_test, fold, memory=job.memory, device=job.device)
+    return fit, Y_test
+
+
+def _rows_of(space: FeatureSpace, name: str, side: Any, subject: Subject) -> npt.NDArray[Any]:
+    where = f"features {name!r}"
+    values = np.asarray(space.values[side.positions(space, f"responses {subject.name!r} with {where}")])
+    values = values if values.dtype in (np.float32, np.float64) else values.astype(np.float64 if values.dtype.kind != "f" else np.float32)
+    if not np.isfinite(values).all():
+        bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
+        raise InputError("features hold NaN or infinity", where=where, got=f"{len(bad)} of {len(values)} rows, first {side.keys[bad[0]]!r}")
+    return values
+
+
+def _score_subject(
+    job: _Job, table: _Table, index: int, name: str, subject: Subject, folds: list[tuple[npt.NDArray[Any], npt.NDArray[Any]]], targets: npt.NDArray[np.intp]
+) -> None:
+    scored = folds
+    if job.aggregate == "pooled":
+        scored = [(np.concatenate([y for y, _ in folds]), np.concatenate([p for _, p in folds]))]
+    for m, metric in enumerate(job.metrics):
+        score = metrics.get(metric)
+        for number, (observed, predicted) in enumerate(scored):
+            table.values[index, m, number, targets] = score(observed, predicted)
+    if job.permutations:
+        units = [fold.exchangeable for fold in subject.folds]
+        table.p[index, targets] = permutation_p(
+            folds, n=job.permutations, seed=job.seed, keys=(subject.name,), units=units, aggregate=job.aggregate
+        )
+    if job.keep:
+        n_rows = sum(len(y) for y, _ in folds)
+        for part, store, key in ((1, table.predictions.setdefault(subject.name, {}), name), (0, table.observed, subject.name)):
+            kept = np.full((n_rows, subject.responses.n_targets), np.nan, dtype=np.float32)
+            kept[:, subject.usable] = np.concatenate([pair[part] for pair in folds])
+            store[key] = kept  # type: ignore[index]
+
+
+def _wrap(
+    job: _Job, table: _Table, layers: Mapping[str, FeatureSpace], split: Split, ceiling: NoiseCeiling | None, status: str
+) -> Scores:
+    n_layers, n_metrics, n_scored, n_targets = table.values.shape
+    repeat = lambda array: np.repeat(array, n_metrics, axis=0)  # noqa: E731
+    seed = job.seed if split.seed is None else split.seed
+    entries = pd.DataFrame(
+        [{"model": s.model, "layer": s.layer, "metric": m, "seed": seed} for s in layers.values() for m in job.metrics]
+    )
+    p = table.p if job.permutations else None
+    q = None
+    if p is not None:
+        q = np.full_like(p, np.nan)
+        for where in job.columns().values():
+            q[:, where] = np.stack([fdr_bh(row) for row in p[:, where]])
+    kept = {s.name: _test_table(s) for s in job.subjects} if job.keep else {}
+    return Scores(
+        values=table.values.reshape(n_layers * n_metrics, n_scored, n_targets), entries=entries, targets=_targets(job.subjects),
+        spaces={s.name: s.responses.space for s in job.subjects if s.responses.space is not None}, split=split.describe(), n_test=_n_test(job),
+        aggregate=job.aggregate, inner=None if np.isnan(table.inner).all() else repeat(table.inner),
+        alpha=None if np.isnan(table.alpha).all() else repeat(table.alpha), ceiling=ceiling, ceiling_status=status,
+        p=None if p is None else repeat(p), q=None if q is None else repeat(q), predictions=table.predictions, observed=table.observed,
+        test_rows=kept, provenance=_provenance(job, table, layers),
+    )  # fmt: skip
+
+
+def _targets(subjects: list[Subject]) -> pd.DataFrame:
+    tables = [s.responses.targets.drop(columns="subject", errors="ignore").assign(subject=s.name) for s in subjects]  # type: ignore[union-attr]
+    return pd.concat(tables, ignore_index=True)
+
+
+def _n_test(job: _Job) -> npt.NDArray[np.int64]:
+    rows = np.concatenate([np.outer([len(f.test.keys) for f in s.folds], s.usable) for s in job.subjects], axis=1)
+    return rows.sum(axis=0, keepdims=True) if job.aggregate == "pooled" else rows
+
+
+def _test_table(subject: Subject) -> pd.DataFrame:
+    parts = []
+    for number, fold in enumerate(subject.folds):
+        table = pd.DataFrame({"fold": number, "unit": fold.exchangeable, "n_repeats": fold.test.counts})
+        first = fold.test.rows[np.unique(fold.test.units, return_index=True)[1]]
+        for column in ("stimulus_id", "run", "session"):
+            if column in subject.responses.samples:
+                table[column] = subject.responses.samples[column].to_numpy()[first]
+        parts.append(table)
+    return pd.concat(parts, ignore_index=True)
+
+
+def _provenance(job: _Job, table: _Table, layers: Mapping[str, FeatureSpace]) -> dict[str, Any]:
+    shares = _edge_shares(table)
+    fold: Fold = job.subjects[0].folds[0]
+    return {
+        "encoder": describe_encoder(job.encoder),
+        "inner": fold.inner_label,
+        "n_train": [len(f.train.keys) for f in job.subjects[0].folds],
+        "reduce": job.reduce or "none",
+        "average": {s.name: "repeats averaged per stimulus" if s.averaged else "single rows" for s in job.subjects},
+        "n_targets_excluded": {s.name: int((~s.usable).sum()) for s in job.subjects},
+        "test_stimuli_in_training": {s.name: s.shared_stimuli for s in job.subjects},
+        "edge_share": dict(zip(layers, shares, strict=True)),
+        "solver": dict(zip(layers, table.solvers, strict=True)),
+        "permutations": job.permutations,
+        "seed": job.seed,
+        "shared_fits": [[s.name for s in group] for group in job.groups],
+        "versions": _versions(),
+        "features": {name: dict(space.provenance) for name, space in layers.items()},
+        "responses": {s.name: dict(s.responses.provenance) for s in job.subjects},
+    }
+
+
+def _versions() -> dict[str, str]:
+    out = {}
+    for package in ("brainenc", "numpy", "scikit-learn", "torch"):
+        try:
+            out[package] = version(package)
+        except PackageNotFoundError:
+            out[package] = "not installed"
+    return out
+
+
+def _edge_shares(table: _Table) -> list[float]:
+    low, high, n = table.edges.T
+    return [float(x) for x in (low + high) / np.maximum(n, 1)]
+
+
+def _warn_before(subjects: list[Subject]) -> None:
+    missing = {s.name: int((~s.usable).sum()) for s in subjects if not s.usable.all()}
+    if missing:
+        text = ", ".join(f"{n} of {next(s for s in subjects if s.name == name).responses.n_targets} targets of {name}" for name, n in missing.items())
+        warnings.warn(f"NaN or infinity in {text}: they are kept apart and score NaN", BrainencWarning, stacklevel=3)
+    shared = {s.name: s.shared_stimuli for s in subjects if s.shared_stimuli}
+    if shared:
+        text = ", ".join(f"{n} of {name}" for name, n in shared.items())
+        warnings.warn(
+            f"test stimuli also train ({text}): scores tell how responses to known stimuli repeat, not how they generalise to new ones",
+            BrainencWarning, stacklevel=3,
+        )  # fmt: skip
+
+
+def _warn_after(job: _Job, table: _Table, names: list[str]) -> None:
+    parts = []
+    for name, share_, (low, high, _) in zip(names, _edge_shares(table), table.edges, strict=True):
+        if share_ > EDGE_SHARE:
+            side = "the largest (little signal, or a grid that ends too early)" if high >= low else "the smallest (a grid that starts too late)"
+            parts.append(f"{name}: {share_:.0%}, mostly {side}")
+    if parts:
+        warnings.warn("penalties at the edge of the grid: " + "; ".join(parts), BrainencWarning, stacklevel=3)
+
+
+def _named(given: Any, kind: Any, what: str) -> dict[str, Any]:
+    items = {given.name: given} if isinstance(given, kind) else given
+    if not isinstance(items, Mapping) or not items or not all(isinstance(one, kind) for one in items.values()):
+        raise InputError(f"{what} cannot be scored", where="score_layers", expected=f"{kind.__name__} or {{name: {kind.__name__}}}", got=type(given).__name__)
+    named = {str(name): one if one.name == str(name) else replace(one, name=str(name)) for name, one in items.items()}
+    if kind is not FeatureSpace:
+        return named
+    layers = {f"{one.model}/{one.layer}": one for one in named.values()}
+    if len(layers) < len(named):
+        raise InputError("two layers have the same name", where="score_layers", got=", ".join(named))
+    return layers
+
+
+def _check(split: Any, metric: Any, aggregate: str, average: Any, permutations: Any, seed: Any, encoder: Any) -> list[str]:
+    if not isinstance(split, Split):
+        expected = "brainenc.split.images(…), .runs(), .blocks(…) …"
+        raise InputError("split is not a brainenc split", where="score_layers", expected=expected, got=type(split).__name__)
+    one_of(aggregate, ("folds", "pooled"), "aggregate")
+    one_of(average, ("auto", True, False), "average")
+    if isinstance(permutations, bool) or not isinstance(permutations, int | np.integer) or permutations < 0:
+        raise InputError("permutations is a count", where="score_layers", expected="0 or more", got=repr(permutations))
+    check_seed(seed)
+    check_encoder(encoder)
+    names = [metric] if isinstance(metric, str) else list(metric)
+    if not names or len(set(names)) < len(names):
+        raise InputError("metrics are named once each", where="score_layers", got=repr(metric))
+    for name in names:
+        metrics.get(name)
+    return names
+
+
+def _check_folds(subjects: list[Subject]) -> None:
+    numbers = {subject.name: len(subject.folds) for subject in subjects}
+    if len(set(numbers.values())) > 1:
+        raise InputError("subjects have different numbers of folds", where="score_layers", got=str(numbers), fix="score them one by one")
+    for subject in subjects:
+        for fold in subject.folds:
+            if len(fold.test.keys) < 2 or len(fold.train.keys) < 2:
+                raise InputError(
+                    "a fold needs two training and two test rows", where=f"score_layers, {subject.name!r}",
+                    got=f"{len(fold.train.keys)} training, {len(fold.test.keys)} test rows after averaging",
+                )  # fmt: skip
+
+
+def _beside(parts: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+
+
+def _bar(total: int, progress: bool | None) -> Any:
+    from tqdm import tqdm
+
+    return tqdm(total=total, desc="fits", disable=None if progress is None else not progress, leave=False)

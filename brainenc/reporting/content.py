@@ -1,0 +1,239 @@
+"""What the report says: claims, tables, methods and caveats as plain data for the template."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from brainenc.nouns import Scores
+from brainenc.reporting.figures import Figure, main_figures, other_metrics
+from brainenc.reporting.intervals import Intervals, winner_rows
+from brainenc.reporting.methods import caveats, methods
+from brainenc.viz.style import category_colors, score_label
+from brainenc.viz.summaries import Summary, metrics_of, summarize
+
+MAX_ROWS = 3000
+MAX_CLAIMS = 60
+MAX_PROVENANCE = 200_000
+BAR_WIDTH = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One region of one subject and the layer that predicts it, with everything a score needs beside it."""
+
+    region: str
+    subject: str
+    layer: str
+    hue: int
+    score: float
+    interval: tuple[float, float] | None
+    ceiling: float
+    share: float
+    n_targets: int
+    n_test: int
+    bar: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of the page: column titles, kinds ("text" or "number") and rows of text with their sorting keys."""
+
+    columns: list[tuple[str, str]]
+    rows: list[list[tuple[str, str]]]
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """One section: scores that share entries and split."""
+
+    anchor: str
+    name: str
+    facts: str
+    headline: str
+    headline_note: str
+    claims: list[Claim]
+    claims_note: str
+    several_subjects: bool
+    models: list[tuple[str, int]]
+    label: str
+    figures: list[Figure]
+    regions: Table
+    winners: Table
+    winners_reason: str
+    methods: list[tuple[str, str]]
+    caveats: list[str]
+    provenance: str
+    counts: dict[str, int]
+
+
+def describe_group(name: str, scores: Scores, study: Mapping[str, Any], position: int) -> Group:
+    """Compute everything that one section shows."""
+    known = metrics_of(scores)
+    metric = "pearson" if "pearson" in known else known[0]
+    table = summarize(scores, metric)
+    rows, reason = winner_rows(scores, metric)
+    claims = _claims(scores, table)
+    headline, note = _headline(scores, table, claims)
+    hues = {model: i for i, model in enumerate(category_colors(table.models))}
+    honest = bool((table.chosen >= 0).any()) or len(table.layers) == 1
+    claims_note = "Layer chosen on training rows." if honest else "Layer with the highest held-out score: an optimistic choice, because the same scores chose it."
+    if any(c.interval for c in claims):
+        claims_note += " Whiskers: 95 % bootstrap interval over test stimuli."
+    hidden = len(table.subjects) * len(table.regions) - len(claims)
+    claims_note += f" {hidden} further rows are in the table below." if hidden > 0 else ""
+    return Group(
+        anchor=f"part-{position}", name=name, facts=_facts(scores, table), headline=headline, headline_note=note, claims=claims, claims_note=claims_note,
+        several_subjects=len(table.subjects) > 1, models=[(m, i) for m, i in hues.items()], label=score_label(metric),
+        figures=main_figures(scores, table) + other_metrics(scores, [m for m in known if m != metric]), regions=_region_table(scores, known),
+        winners=_winner_table(rows), winners_reason=reason, methods=methods(scores, table), caveats=caveats(scores, table) + list(study["caveats"]),
+        provenance=_as_text(scores.provenance),
+        counts={"subjects": len(table.subjects), "regions": len(table.regions), "layers": len(table.layers), "targets": int(table.n_targets.sum()), "models": len(hues)},
+    )  # fmt: skip
+
+
+def overview(groups: list[Group], study: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the head of the page shows: the counts, the failures, the provenance of the study as text."""
+    total = {key: sum(g.counts[key] for g in groups) for key in ("subjects", "targets")}
+    largest = {key: max(g.counts[key] for g in groups) for key in ("regions", "layers", "models")}
+    cards = [(f"{n:,}".replace(",", "\u202f"), key.removesuffix("s") if n == 1 else key) for key, n in {**total, **largest}.items()]
+    columns = list(study["failures"][0]) if study["failures"] else []
+    return {
+        "cards": cards,
+        "failures": Table([(c, "text") for c in columns], [[(row[c], "") for c in columns] for row in study["failures"]]),
+        "provenance": _as_text(study["provenance"]) if study["provenance"] else "",
+    }
+
+
+def _claims(scores: Scores, table: Summary) -> list[Claim]:
+    hues = {model: i for i, model in enumerate(category_colors(table.models))}
+    best, draws = table.best(), Intervals(scores, table.metric)
+    regions = scores.targets["roi"].astype(str).to_numpy() if "roi" in scores.targets else None
+    subject_of = scores.targets["subject"].astype(str).to_numpy()
+    n_test = scores.n_test.sum(axis=0)
+    found = []
+    for r, region in enumerate(table.regions):
+        for s, subject in enumerate(table.subjects):
+            pick = int(table.chosen[s, r] if table.chosen[s, r] >= 0 else best[s, r])
+            if pick < 0 or not np.isfinite(table.score[s, pick, r]) or len(found) >= MAX_CLAIMS:
+                continue
+            mine = np.flatnonzero(subject_of == subject)
+            inside = mine if regions is None or region not in set(regions) else mine[regions[mine] == region]
+            local = np.searchsorted(mine, inside)
+            found.append(
+                Claim(
+                    region=region, subject=subject, layer=table.names[pick], hue=hues[table.models[pick]], score=float(table.score[s, pick, r]),
+                    interval=draws.of(scores.subjects[s], table.names[pick], local), ceiling=float(table.ceiling[s, r]),
+                    share=float(table.normalized[s, pick, r]), n_targets=int(table.n_targets[s, r]), n_test=int(np.median(n_test[inside])),
+                )  # fmt: skip
+            )
+    return _with_bars(found)
+
+
+def _with_bars(claims: list[Claim]) -> list[Claim]:
+    """Give every claim the coordinates of its bar on one common scale that starts at zero (or at the lowest score below it)."""
+    from dataclasses import replace
+
+    ends = [v for c in claims for v in (c.score, c.ceiling, *(c.interval or ())) if np.isfinite(v)]
+    low, high = min([0.0, *ends]), max([0.05, *ends]) * 1.02
+
+    def at(value: float) -> float:
+        return round(BAR_WIDTH * (value - low) / (high - low), 1)
+
+    placed = []
+    for claim in claims:
+        bar = {"zero": at(0.0), "start": min(at(0.0), at(claim.score)), "length": abs(at(claim.score) - at(0.0))}
+        if np.isfinite(claim.ceiling):
+            bar |= {"ceiling": at(claim.ceiling)}
+        if claim.interval is not None:
+            bar |= {"low": at(claim.interval[0]), "high": at(claim.interval[1])}
+        placed.append(replace(claim, bar=bar))
+    return placed
+
+
+def _headline(scores: Scores, table: Summary, claims: list[Claim]) -> tuple[str, str]:
+    """Return one sentence with the claim that stands highest, and a line with what it rests on."""
+    if not claims:
+        return "No target could be scored.", f"{scores.split}. {scores.ceiling_status}."
+    top = max(claims, key=lambda c: c.score)
+    who = f" of subject {top.subject}" if len(table.subjects) > 1 else ""
+    where = "All targets" if top.region == "all targets" else top.region
+    share = f", {100 * top.share:.0f} % of what its noise allows" if np.isfinite(top.share) else ""
+    text = f"{where}{who}: {top.layer} reaches {score_label(table.metric)} = {top.score:.2f}{share}."
+    interval = f"95 % CI {top.interval[0]:.2f} to {top.interval[1]:.2f} over test stimuli" if top.interval else "no interval (predictions were not kept)"
+    ceiling = f"ceiling {top.ceiling:.2f}" if np.isfinite(top.ceiling) else f"no ceiling ({scores.ceiling_status})"
+    return text, f"Median over {top.n_targets} targets; {interval}; {ceiling}; {top.n_test} test rows; {scores.split}."
+
+
+def _facts(scores: Scores, table: Summary) -> str:
+    def some(n: int, word: str) -> str:
+        return f"{n:,} {word}{'' if n == 1 else 's'}"
+
+    parts = [some(len(table.subjects), "subject"), some(int(table.n_targets.sum()), "target"), some(len(table.regions), "region"), some(len(table.layers), "layer")]
+    return " · ".join([*parts, scores.split])
+
+
+def _region_table(scores: Scores, known: list[str]) -> Table:
+    columns = [("subject", "text"), ("region", "text"), ("model", "text"), ("layer", "text"), ("metric", "text"), ("median", "number"), ("lower quartile", "number"),
+               ("upper quartile", "number"), ("ceiling", "number"), ("score / ceiling", "number"), ("chosen", "text"), ("targets", "number"), ("without score", "number")]  # fmt: skip
+    rows: list[list[tuple[str, str]]] = []
+    for metric in known:
+        table = summarize(scores, metric)
+        for s, r, i in np.ndindex(len(table.subjects), len(table.regions), len(table.layers)):
+            values = (table.score[s, i, r], table.low[s, i, r], table.high[s, i, r], table.ceiling[s, r], table.normalized[s, i, r])
+            rows.append(
+                [(t, "") for t in (table.subjects[s], table.regions[r], table.models[i], table.layers[i], score_label(metric))]
+                + [_cell(float(v)) for v in values]
+                + [("yes" if table.chosen[s, r] == i else "", ""), _count(table.n_targets[s, r]), _count(table.n_nan[s, r])]
+            )
+    left = len(rows) - MAX_ROWS
+    return Table(columns, rows[:MAX_ROWS], f"{left:,} further rows are left out here; to_frame() and the files of the study hold them all." if left > 0 else "")
+
+
+def _winner_table(rows: list[dict[str, Any]]) -> Table:
+    columns = [("subject", "text"), ("region", "text"), ("winner", "text"), ("score", "number"), ("runner-up", "text"), ("difference", "number"),
+               ("95 % CI, low", "number"), ("95 % CI, high", "number"), ("distinct", "text")]  # fmt: skip
+    cells = []
+    for row in rows[:MAX_ROWS]:
+        numbers = [_cell(float(row[k]), 3) for k in ("difference", "ci_low", "ci_high")]
+        cells.append([*((str(row[k]), "") for k in ("subject", "region", "winner")), _cell(float(row["score"])), (str(row["runner_up"]), ""), *numbers,
+                      ("yes" if bool(row["distinct"]) else "no", "")])  # fmt: skip
+    return Table(columns, cells)
+
+
+def _cell(value: float, digits: int = 3) -> tuple[str, str]:
+    """Return a number as shown and as sorted; missing ones are shown as a dash and sorted last."""
+    if not np.isfinite(value):
+        return "–", ""
+    return f"{value:.{digits}f}".replace("-", "−"), repr(float(value))
+
+
+def _count(value: Any) -> tuple[str, str]:
+    return str(int(value)), str(int(value))
+
+
+def _as_text(provenance: Any) -> str:
+    text = json.dumps(_plain(provenance), indent=2, ensure_ascii=False, sort_keys=True)
+    return text if len(text) <= MAX_PROVENANCE else f"{text[:MAX_PROVENANCE]}\n… {len(text) - MAX_PROVENANCE} further characters are left out here"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple | set):
+        return [_plain(v) for v in value]
+    if isinstance(value, np.ndarray):
+        return _summary(value)
+    if isinstance(value, np.generic):
+        return value.item()
+    return value if value is None or isinstance(value, str | int | float | bool) else str(value)
+
+
+def _summary(array: npt.NDArray[Any]) -> str:
+    return f"array of shape {array.shape}, {array.dtype}"

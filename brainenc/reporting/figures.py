@@ -1,0 +1,139 @@
+"""Figures as they stand in the report: PNG data with a caption and a text for those who cannot see them."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from brainenc import viz
+from brainenc.core.errors import BrainencError
+from brainenc.nouns import Scores
+from brainenc.viz.style import number, score_label
+from brainenc.viz.summaries import Summary
+
+DPI = 130
+MAX_SUBJECTS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One embedded figure."""
+
+    source: str
+    width: int
+    height: int
+    alt: str
+    caption: str
+    title: str
+    folded: bool = False
+
+
+def main_figures(scores: Scores, table: Summary) -> list[Figure]:
+    """Return the figures of one section in reading order; one that cannot be drawn for these data is left out."""
+    metric, label = table.metric, score_label(table.metric)
+    split = scores.split
+    best = "; ".join(f"{r}: {table.names[i]} {number(float(v))}" for r, i, v in _best(table))
+    figures = [
+        _figure(
+            lambda: viz.layer_region_heatmap(scores, metric, title=""), "Layer by region",
+            f"Heat map of {len(table.layers)} layers by {len(table.regions)} regions. Highest in each region: {best}.",
+            f"Median {label} over the targets of each region on held-out data ({split}).",
+        )
+    ]  # fmt: skip
+    if len(table.layers) > 1:
+        figures.append(
+            _figure(
+                lambda: viz.layer_profiles(scores, metric, title=""), "Through the layers",
+                f"Line plots of {label} against layer, one panel for each of {len(table.regions)} regions.",
+                "Each panel is one region; the dashed line is its noise ceiling." if np.isfinite(table.ceiling).any() else "Each panel is one region.",
+            )  # fmt: skip
+        )
+    figures += _maps(scores, table)
+    if np.isfinite(table.ceiling).any():
+        figures.append(
+            _figure(
+                lambda: viz.score_vs_ceiling(scores, metric, title=""), "Score against ceiling",
+                f"Scatter plot of {label} against noise ceiling, one dot per target, coloured by region.",
+                "Both axes are in the units of the metric: a dot on the dashed line is predicted as well as its noise allows.",
+            )  # fmt: skip
+        )
+        figures.append(
+            _figure(
+                lambda: viz.layer_region_heatmap(scores, metric, normalized=True, title=""), "Share of the ceiling",
+                "Heat map of the median of score divided by noise ceiling, layer by region.",
+                "Median over targets of score / ceiling; targets whose ceiling is too low to be measured are left out, and nothing is clipped at 1.",
+                folded=True,
+            )  # fmt: skip
+        )
+    return [figure for figure in figures if figure is not None]
+
+
+def other_metrics(scores: Scores, metrics: list[str]) -> list[Figure]:
+    """Return a folded heat map for each further metric."""
+    made = [
+        _figure(
+            lambda m=metric: viz.layer_region_heatmap(scores, m, title=""), f"Layer by region, {score_label(metric)}",  # type: ignore[misc]
+            f"Heat map of {score_label(metric)}, layer by region.", f"Median {score_label(metric)} over the targets of each region.", folded=True,
+        )  # fmt: skip
+        for metric in metrics
+    ]
+    return [figure for figure in made if figure is not None]
+
+
+def _maps(scores: Scores, table: Summary) -> list[Figure | None]:
+    made: list[Figure | None] = []
+    label = score_label(table.metric)
+    for position, subject in enumerate(scores.subjects[:MAX_SUBJECTS]):
+        more = len(scores.subjects) - MAX_SUBJECTS
+        rest = f" {more} further subjects are not drawn." if position == MAX_SUBJECTS - 1 and more > 0 else ""
+        folded = position > 1
+        made.append(
+            _figure(
+                lambda s=subject: viz.score_map(scores, subject=s, metric=table.metric, title=""), f"Where, subject {subject}",  # type: ignore[misc]
+                f"Map of {label} of every target of subject {subject}.", f"Held-out {label} of each target. Grey: not measured or no value.{rest}", folded=folded,
+            )  # fmt: skip
+        )
+        if len(table.layers) > 1:
+            made.append(
+                _figure(
+                    lambda s=subject: viz.winner_map(scores, subject=s, metric=table.metric, title=""), f"Which layer, subject {subject}",  # type: ignore[misc]
+                    f"Map of the winning layer of every target of subject {subject}.",
+                    "The layer that wins at each target; hues are models, shades run from the first layer (pale) to the last.", folded=folded,
+                )  # fmt: skip
+            )
+    return made
+
+
+def _figure(draw: Callable[[], Any], title: str, alt: str, caption: str, *, folded: bool = False) -> Figure | None:
+    try:
+        figure = draw()
+    except BrainencError:
+        return None
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": "brainenc"})
+    content, width, height = _compact(buffer.getvalue())
+    source = "data:image/png;base64," + base64.b64encode(content).decode()
+    return Figure(source=source, width=width, height=height, alt=alt, caption=caption, title=title, folded=folded)
+
+
+def _compact(png: bytes) -> tuple[bytes, int, int]:
+    """Return the PNG with at most 256 colours (a third of the bytes; the eye sees no difference in plots) and its size."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(png)) as image:
+        flat = image.convert("RGB").quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        buffer = io.BytesIO()
+        flat.save(buffer, format="PNG", optimize=True)
+        content = buffer.getvalue()
+        return (content if len(content) < len(png) else png), image.width, image.height
+
+
+def _best(table: Summary) -> list[tuple[str, int, float]]:
+    known = np.isfinite(table.score)
+    mean = np.where(known.any(axis=0), np.where(known, table.score, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1), -np.inf)
+    return [(region, int(np.argmax(mean[:, r])), mean[:, r].max()) for r, region in enumerate(table.regions) if np.isfinite(mean[:, r]).any()]

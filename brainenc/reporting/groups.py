@@ -1,0 +1,92 @@
+"""What belongs in one section: the scores of all subjects that share entries, folds and split, side by side."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from brainenc.core.errors import InputError
+from brainenc.nouns import NoiseCeiling, Scores
+
+
+def of_results(results: Any) -> tuple[dict[str, Any], list[tuple[str, Scores]]]:
+    """Return the facts of a study (name, failures, provenance, caveats) and its sections."""
+    found = results.scores()
+    if not found:
+        raise InputError("study has no finished score", where="report", got=repr(results), fix="see its failures, then run it again")
+    shown = [c for c in ("analysis", "dataset", "subject", "session", "model", "layer", "seed", "step", "error", "message") if c in results.failures]
+    failures = [{k: "" if pd.isna(v) else str(v) for k, v in row.items()} for row in results.failures[shown].to_dict("records")]
+    provenance = dict(results.provenance)
+    caveats = [f"{text} ({count} tasks)" for text, count in dict(provenance.get("warnings", {})).items()] + [str(n) for n in provenance.get("notes", [])]
+    return {"name": results.plan.name, "failures": failures, "provenance": provenance, "caveats": caveats}, join_subjects(found)
+
+
+def join_subjects(found: dict[str, Scores]) -> list[tuple[str, Scores]]:
+    """Join scores named ``analysis/dataset/subject[/session]`` that differ in nothing but the subject; the rest stays apart."""
+    sections: dict[tuple[Any, ...], list[tuple[str, Scores]]] = {}
+    for name, scores in found.items():
+        head = "/".join(name.split("/")[:2]) if name.count("/") >= 2 else name if "/" in name else ""
+        key = (head, *_shape(scores))
+        taken = {subject for _, s in sections.get(key, []) for subject in s.subjects}
+        while taken & set(scores.subjects):
+            key = (*key, name)
+            taken = {subject for _, s in sections.get(key, []) for subject in s.subjects}
+        sections.setdefault(key, []).append((name, scores))
+    return [(_title(members), _beside([scores for _, scores in members])) for members in sections.values()]
+
+
+def _shape(scores: Scores) -> tuple[Any, ...]:
+    entries = tuple(map(tuple, scores.entries[["model", "layer", "metric", "seed"]].astype(str).to_numpy()))
+    ceiling = None if scores.ceiling is None else (scores.ceiling.units, scores.ceiling.method, scores.ceiling.floor)
+    present = tuple(None if array is None else array.shape[1] for array in (scores.inner, scores.alpha)) + (scores.p is None, scores.q is None)
+    return (entries, scores.values.shape[1], scores.split, scores.aggregate, ceiling, *present)
+
+
+def _title(members: list[tuple[str, Scores]]) -> str:
+    """Return the part of the names that all members share, or the only name."""
+    parts = [name.split("/") for name, _ in members]
+    if len(parts) == 1:
+        return " · ".join(dict.fromkeys(parts[0]))
+    shared = [column[0] for column in zip(*parts, strict=False) if len(set(column)) == 1]
+    return " · ".join(dict.fromkeys(shared))
+
+
+def _beside(parts: list[Scores]) -> Scores:
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    join = lambda name: None if getattr(first, name) is None else np.concatenate([getattr(s, name) for s in parts], axis=-1)  # noqa: E731
+    merge = lambda name: {k: v for s in parts for k, v in getattr(s, name).items()}  # noqa: E731
+    statuses = list(dict.fromkeys(s.ceiling_status for s in parts))
+    return replace(
+        first, values=join("values"), inner=join("inner"), alpha=join("alpha"), p=join("p"), q=join("q"), n_test=join("n_test"),
+        targets=pd.concat([s.targets for s in parts], ignore_index=True), spaces=merge("spaces"), ceiling=_join_ceilings(parts),
+        ceiling_status="; ".join(statuses), predictions=merge("predictions"), observed=merge("observed"), test_rows=merge("test_rows"),
+        provenance=_join_provenance(parts),
+    )  # fmt: skip
+
+
+def _join_ceilings(parts: list[Scores]) -> NoiseCeiling | None:
+    ceilings = [s.ceiling for s in parts if s.ceiling is not None]
+    if len(ceilings) < len(parts):
+        return None
+    repeats = [c.n_repeats for c in ceilings]
+    n_repeats = float(len(repeats) / np.sum(1.0 / np.asarray(repeats)))
+    return replace(ceilings[0], values=np.concatenate([c.values for c in ceilings]), ci=None, n_repeats=n_repeats)
+
+
+def _join_provenance(parts: list[Scores]) -> dict[str, Any]:
+    """Return what all parts agree in as it is; counts by subject merged; the rest by subject."""
+    joined: dict[str, Any] = {}
+    for key in dict.fromkeys(k for s in parts for k in s.provenance):
+        values = [s.provenance.get(key) for s in parts]
+        if all(repr(v) == repr(values[0]) for v in values):
+            joined[key] = values[0]
+        elif all(isinstance(v, dict) and set(v) == set(s.subjects) for v, s in zip(values, parts, strict=True)):
+            joined[key] = {k: v for value in values for k, v in value.items()}  # type: ignore[union-attr]
+        else:
+            joined[key] = {", ".join(s.subjects): v for v, s in zip(values, parts, strict=True)}
+    return joined

@@ -1,0 +1,84 @@
+"""The verb: scores or results in, one self-contained HTML file out."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from brainenc.core.errors import InputError
+from brainenc.reporting.content import Group, describe_group, overview
+from brainenc.reporting.groups import join_subjects, of_results
+
+
+def report(results_or_scores: Any, path: str | Path = "report.html", *, title: str | None = None) -> Path:
+    """Write one HTML file with claims, figures, tables, methods and provenance.
+
+    The file holds everything it shows (figures as PNG data), loads nothing, and runs one small script of its own (sorting and filtering
+    tables) that its content security policy allows by hash. Every text that comes from data is escaped.
+
+    Parameters
+    ----------
+    results_or_scores : Results, Scores, or mapping of name to Scores
+        What `brainenc.run` or `brainenc.score_layers` returned.
+    path : path
+        Where to write; parent folders are made, and the file is replaced whole or not at all.
+    title : str, optional
+        Of the report; the name of the study when not given.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    InputError
+        For anything else than scores or results, and for results without a single finished score.
+    DataError
+        When the file cannot be written.
+
+    Examples
+    --------
+    >>> import brainenc as be
+    >>> be.report(scores, "report.html")        # doctest: +SKIP
+    """
+    from brainenc.io.atomic import write_text
+
+    study, parts = _parts(results_or_scores)
+    groups = [describe_group(name, scores, study, position) for position, (name, scores) in enumerate(parts)]
+    return write_text(Path(path), render(groups, study, title or study.get("name") or "Layer-by-region scores"))
+
+
+def render(groups: list[Group], study: Mapping[str, Any], title: str) -> str:
+    """Return the HTML text of a report."""
+    from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
+
+    own = files("brainenc.reporting")
+    css, script = ((own / name).read_text(encoding="utf-8").strip() for name in ("report.css", "report.js"))
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    template = environment.from_string((own / "template.html.j2").read_text(encoding="utf-8"))
+    # Markup marks our own two files, never data; the hashes let the browser run these very bytes and nothing else.
+    policy = f"default-src 'none'; img-src data:; style-src '{_hash(css)}'; script-src '{_hash(script)}'; base-uri 'none'; form-action 'none'"
+    return template.render(
+        title=title, groups=groups, study=study, overview=overview(groups, study), css=Markup(css), script=Markup(script), policy=policy,  # noqa: S704
+    )  # fmt: skip
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _parts(source: Any) -> tuple[dict[str, Any], list[tuple[str, Any]]]:
+    from brainenc.nouns.scores import Scores
+
+    if isinstance(source, Scores):
+        return {"name": None, "failures": [], "provenance": {}, "caveats": []}, [("", source)]
+    if isinstance(source, Mapping) and source and all(isinstance(s, Scores) for s in source.values()):
+        return {"name": None, "failures": [], "provenance": {}, "caveats": []}, join_subjects(dict(source))
+    if hasattr(source, "scores") and hasattr(source, "plan"):
+        return of_results(source)
+    raise InputError("cannot be reported", where="report", expected="Results, Scores, or a mapping of name to Scores", got=type(source).__name__)

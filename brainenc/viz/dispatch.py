@@ -1,0 +1,58 @@
+"""One plot verb for every noun."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from brainenc.core.checks import one_of
+from brainenc.core.errors import InputError
+from brainenc.core.resolver import resolve
+
+# For each noun the kinds of plot it has, the default first.
+KINDS: dict[str, dict[str, str]] = {
+    "Scores": {
+        "heatmap": "brainenc.viz.heatmap:layer_region_heatmap",
+        "profiles": "brainenc.viz.profiles:layer_profiles",
+        "ceiling": "brainenc.viz.scatter:score_vs_ceiling",
+        "map": "brainenc.viz.maps:score_map",
+        "winners": "brainenc.viz.maps:winner_map",
+    },
+    "Responses": {"carpet": "brainenc.viz.responses:response_carpet"},
+    "FeatureSpace": {"spectrum": "brainenc.viz.features:variance_spectrum"},
+    "StimulusSet": {"sheet": "brainenc.viz.stimuli:contact_sheet"},
+    "RDMs": {"panels": "brainenc.viz.rdms:rdm_panels"},
+}
+
+
+def plot(noun: Any, kind: str | None = None, **options: Any) -> Any:
+    """Draw a noun and return a matplotlib Figure; nothing is shown and no global setting changes.
+
+    Parameters
+    ----------
+    noun : Scores, Responses, FeatureSpace, StimulusSet or RDMs
+    kind : str, optional
+        For scores "heatmap" (default), "profiles", "ceiling", "map" or "winners"; the other nouns have one kind each.
+    **options
+        For the function behind it, e.g. ``plot(scores, "map", subject="01", title="Subject 01")``.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    InputError
+        For an unknown kind (with the nearest one), or something that is no noun.
+
+    Examples
+    --------
+    >>> import brainenc as be
+    >>> figure = be.plot(be.RDMs([[0.1, 0.5, 0.9]], {"condition": ["face", "house", "cat"]}))
+    >>> type(figure).__name__
+    'Figure'
+    """
+    kinds = KINDS.get(type(noun).__name__)
+    if kinds is None:
+        raise InputError("nothing here can be drawn", where="plot", expected=f"one of {', '.join(KINDS)}", got=type(noun).__name__)
+    name = next(iter(kinds)) if kind is None else one_of(kind, tuple(kinds), f"kind of plot of {type(noun).__name__}")
+    return resolve(kinds[name])(noun, **options)
