@@ -1,235 +1,254 @@
-"""Train ToyCLIP on procedural scenes and their captions, store it, and evaluate the stored file.
+"""Train ToyCLIP, store it, and measure the stored file.
 
-    python tools/train_toyclip.py --pool 60000 --steps 6000          # train, store, evaluate, write the model card
-    python tools/train_toyclip.py --evaluate                         # evaluate the stored file only
+    python tools/train_toyclip.py --render            # scenes of the stream "toyclip-train" into --pool
+    python tools/train_toyclip.py --train             # trains on the pool and stores the weights
+    python tools/train_toyclip.py --evaluate          # measures the stored file on the stream "toyclip-heldout", prints JSON
 
-The loss is contrastive with several positives: a caption that mentions some attributes is true of every scene that has them, so its
-target is uniform over the scenes of the batch that it is true of, and the other way round. Training scenes come from the stream of seed
-TRAIN_SEED, held-out scenes from HELD_OUT_SEED; the data set insilico draws from others.
+Captions mention a random part of a scene's attributes, so a caption may be true of many scenes of a batch. The loss knows
+which: it is the symmetric contrastive cross-entropy with the target spread evenly over all true pairs, plus the cross-entropy
+of choosing, for each attribute, the true one among the prompts of all its values. Scenes of six combinations of colour and
+category (`UNSEEN`) are left out of the training and measured apart.
+
+Each step depends on --seed and its number only, so a run that is cut off and resumed from --state takes the same steps. The
+learning rate is constant and falls linearly to zero over the last 30 % of --steps.
 """
 
 from __future__ import annotations
 
 import argparse
-import tempfile
+import json
 import time
 from concurrent.futures import ProcessPoolExecutor
-from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from safetensors.torch import save_file
+from torch.nn import functional as F
 
-from brainenc.core.rng import derive, generator
+from brainenc.core.rng import generator
 from brainenc.features.models import _toyclip_file as toyclip
-from brainenc.simulate import scenes as procedural
+from brainenc.simulate.scene_captions import ATTRIBUTES, MENTIONS, OPENINGS, compose, phrases, prompts
+from brainenc.simulate.scenes import render_scenes
 
-TRAIN_SEED, HELD_OUT_SEED, SEED = 1_000_001, 2_000_002, 0
-CHUNK = 500
-PREFIXES = ("", "a picture of ", "a photo of ")
-VALUES = {
-    "category": procedural.CATEGORIES,
-    "colour": tuple(procedural.COLOURS),
-    "count": procedural.COUNTS,
-    "position": tuple(procedural.POSITIONS),
-    "texture": procedural.TEXTURES,
-    "background": procedural.BACKGROUNDS,
-}
+TRAIN_STREAM, HELDOUT_STREAM = "toyclip-train", "toyclip-heldout"
+UNSEEN = (("red", "tree"), ("green", "cup"), ("blue", "face"), ("yellow", "car"), ("purple", "star"), ("white", "ring"))
+CHUNK, SHIFT, BATCH, WORD_DROPOUT, DECAY_SHARE, AVERAGE = 500, 2, 128, 0.02, 0.3, 0.998
+MIRROR = {"left": "right", "right": "left"}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pool", type=int, default=60_000, help="training scenes")
-    parser.add_argument("--steps", type=int, default=6_000)
-    parser.add_argument("--batch", type=int, default=256)
-    parser.add_argument("--rate", type=float, default=2e-3, help="peak learning rate")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--evaluate", action="store_true", help="evaluate the stored file only")
-    parser.add_argument("--out", type=Path, default=toyclip.FOLDER / "toyclip.safetensors")
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    if not options.evaluate:
-        train(options)
-    report = evaluate(options.out)
-    print(report.to_string())
-    write_card(report, options)
+def render(pool: Path, n: int, seed: int, jobs: int) -> None:
+    """Render n training scenes into pool/images.npy and pool/table.parquet."""
+    pool.mkdir(parents=True, exist_ok=True)
+    images = np.lib.format.open_memmap(pool / "images.npy", mode="w+", dtype=np.uint8, shape=(n, 64, 64, 3))
+    tables = []
+    with ProcessPoolExecutor(jobs) as workers:
+        starts = range(0, n, CHUNK)
+        for start, scenes in zip(starts, workers.map(render_scenes, *zip(*[(min(CHUNK, n - s), seed, 64, s) for s in starts]), [TRAIN_STREAM] * len(starts))):
+            images[start : start + CHUNK] = scenes.images
+            tables.append(scenes.table)
+    images.flush()
+    pd.concat(tables, ignore_index=True).to_parquet(pool / "table.parquet")
 
 
-def train(options: argparse.Namespace) -> None:
-    """Train on a pool of scenes and store the model (and a checkpoint every thousand steps)."""
-    torch.manual_seed(derive(SEED, "toyclip weights"))
-    images, table = render_pool(options.pool, TRAIN_SEED, options.threads)
-    codes = attribute_codes(table)
-    ids = token_ids()
-    model = compact_model(ids)
-    decay = [p for p in model.parameters() if p.ndim > 1]
-    plain = [p for p in model.parameters() if p.ndim <= 1]
-    optimizer = torch.optim.AdamW([{"params": decay, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}], lr=options.rate, betas=(0.9, 0.98))
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, options.rate, total_steps=options.steps, pct_start=0.05)
-    rng = generator(SEED, "toyclip batches")
-    started, running = time.time(), 0.0
-    for step in range(options.steps):
-        model.train()
-        rows = rng.integers(len(images), size=options.batch)
-        pixels = augment(images[rows], rng)
-        mention = draw_mentions(options.batch, rng)
-        texts = [describe(codes[row], mentioned, rng) for row, mentioned in zip(rows, mention, strict=True)]
-        tokens = compact_tokens(tuple(texts), ids)
-        loss = contrastive(model, pixels, tokens, codes[rows], mention)
-        optimizer.zero_grad()
+class Compact:
+    """The tokens that occur in captions, renumbered 1 … n in their order; 0 is the row that all other tokens share."""
+
+    def __init__(self) -> None:
+        self.tokenizer = toyclip.tokenizer()
+        tokens = self.tokenizer([OPENINGS[0].format(phrase) for phrase in (*phrases(), *(opening.format("") for opening in OPENINGS))])
+        self.ids = torch.unique(tokens)
+        self.number = torch.zeros(toyclip.config()["text_cfg"]["vocab_size"], dtype=torch.long)
+        self.number[self.ids] = torch.arange(1, len(self.ids) + 1)
+        self.specials = len(self.ids) - 2  # the start and end tokens have the two highest numbers
+
+    def __len__(self) -> int:
+        return len(self.ids) + 1
+
+    def __call__(self, texts: list[str], rng: np.random.Generator | None = None) -> torch.Tensor:
+        numbers = self.number[self.tokenizer(texts)]
+        if rng is not None:
+            lost = torch.from_numpy(rng.random(numbers.shape) < WORD_DROPOUT)
+            numbers[lost & (numbers <= self.specials)] = 0
+        return numbers
+
+
+def batch(images: np.ndarray, scenes: list[dict[str, Any]], rows: np.ndarray, rng: np.random.Generator) -> tuple[torch.Tensor, list[dict[str, Any]]]:
+    """Return normalized images, mirrored, shifted and dimmed at random, and the scenes they then show."""
+    chosen = [dict(scenes[i]) for i in rows]
+    pixels = images[rows]
+    for k in range(len(rows)):
+        if rng.random() < 0.5:
+            pixels[k] = pixels[k][:, ::-1]
+            chosen[k]["position"] = MIRROR.get(chosen[k]["position"], chosen[k]["position"])
+        dy, dx = rng.integers(0, 2 * SHIFT + 1, 2)
+        pixels[k] = np.pad(pixels[k], ((SHIFT, SHIFT), (SHIFT, SHIFT), (0, 0)), mode="edge")[dy : dy + 64, dx : dx + 64]
+    gain = rng.uniform(0.9, 1.08, (len(rows), 1, 1, 1)).astype(np.float32)
+    return normalize(pixels.astype(np.float32) * gain), chosen
+
+
+def normalize(pixels: np.ndarray) -> torch.Tensor:
+    """Return images (n, 64, 64, 3) of 0-255 as the network's input (n, 3, 64, 64)."""
+    mean, std = (np.array(toyclip.PREPROCESS[k], np.float32) for k in ("mean", "std"))
+    scaled = (np.clip(pixels, 0, 255).astype(np.float32) / 255 - mean) / std
+    return torch.from_numpy(scaled).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
+
+
+def mentions(rng: np.random.Generator) -> list[str]:
+    """Return what one caption mentions: everything in a quarter of the captions, else each attribute with even chance."""
+    if rng.random() < 0.25:
+        return list(MENTIONS)
+    kept = [name for name in MENTIONS if rng.random() < 0.5]
+    return kept or [MENTIONS[int(rng.integers(len(ATTRIBUTES)))]]
+
+
+def agreement(scenes: list[dict[str, Any]], said: list[list[str]]) -> torch.Tensor:
+    """Return (n_images, n_captions): whether caption j, made from scene j, is true of scene i."""
+    true = np.ones((len(scenes), len(scenes)), dtype=bool)
+    told = {name: np.array([name in kept for kept in said]) for name in MENTIONS}
+    several = np.array([scene["count"] > 1 for scene in scenes])
+    true &= several[:, None] == several[None]
+    second = np.array([f"{scene['second_colour']} {scene['second_category']}" for scene in scenes])
+    told["second"] &= second != "none none"
+    for name in MENTIONS:
+        values = second if name == "second" else np.array([str(scene[name]) for scene in scenes])
+        true &= (values[:, None] == values[None]) | ~told[name][None]
+    return torch.from_numpy(true)
+
+
+def soft_cross_entropy(logits: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
+    """Return the cross-entropy of rows of logits with the target spread evenly over the true columns."""
+    weights = true.float() / true.sum(dim=1, keepdim=True)
+    return -(weights * F.log_softmax(logits, dim=1)).sum(dim=1).mean()
+
+
+def step_loss(model: Any, images: torch.Tensor, scenes: list[dict[str, Any]], vocabulary: Compact, rng: np.random.Generator) -> tuple[torch.Tensor, float]:
+    """Return the loss of one batch, and the mean accuracy of the attribute prompts on it."""
+    said = [mentions(rng) for _ in scenes]
+    texts = [compose(scene, kept, rng) for scene, kept in zip(scenes, said)]
+    asked = {name: prompts(name, opening=OPENINGS[int(rng.integers(len(OPENINGS)))], wording=int(rng.integers(2))) for name in ATTRIBUTES}
+    tokens = vocabulary([*texts, *(prompt for group in asked.values() for prompt in group)], rng)
+    with torch.autocast("cpu", torch.bfloat16):
+        seen = model.encode_image(images)
+    seen, read = F.normalize(seen.float(), dim=-1), model.encode_text(tokens, normalize=True)
+    scale = model.logit_scale.exp()
+    logits, true = scale * seen @ read[: len(texts)].T, agreement(scenes, said)
+    loss = (soft_cross_entropy(logits, true) + soft_cross_entropy(logits.T, true.T)) / 2
+    start, hits = len(texts), []
+    for name, group in asked.items():
+        guess = scale * seen @ read[start : start + len(group)].T
+        answer = torch.tensor([_answer(scene, name) for scene in scenes])
+        loss = loss + F.cross_entropy(guess, answer) / 3
+        hits.append((guess.argmax(dim=1) == answer).float().mean().item())
+        start += len(group)
+    return loss, float(np.mean(hits))
+
+
+def train(args: argparse.Namespace) -> None:
+    """Take the steps, keeping a running average of the weights, which is what is stored."""
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(args.seed)
+    images, table = np.load(args.pool / "images.npy", mmap_mode="r"), pd.read_parquet(args.pool / "table.parquet")
+    scenes = table.to_dict("records")
+    usable = np.array([i for i, scene in enumerate(scenes) if (scene["colour"], scene["category"]) not in UNSEEN])
+    vocabulary = Compact()
+    settings = toyclip.config()
+    model = toyclip.build({**settings, "text_cfg": {**settings["text_cfg"], "vocab_size": len(vocabulary)}})
+    model.visual.to(memory_format=torch.channels_last)
+    decayed = [p for p in model.parameters() if p.ndim >= 2]
+    others = [p for p in model.parameters() if p.ndim < 2]
+    optimizer = torch.optim.AdamW([{"params": decayed, "weight_decay": 0.05}, {"params": others, "weight_decay": 0.0}], lr=args.rate, betas=(0.9, 0.98))
+    average = {name: value.clone() for name, value in model.state_dict().items()}
+    first, began, accuracy = 0, time.time(), 0.0
+    if args.resume:
+        state = torch.load(args.state, weights_only=True)
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        average, first = state["average"], state["step"]
+    for step in range(first, args.steps):
+        rate = args.rate * min(1.0, (step + 1) / 200, (args.steps - step) / (DECAY_SHARE * args.steps))
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        rng = generator(args.seed, "toyclip step", step)
+        rows = np.sort(rng.choice(usable, BATCH, replace=False))
+        pixels, chosen = batch(images, scenes, rows, rng)
+        loss, hits = step_loss(model, pixels, chosen, vocabulary, rng)
+        optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
-        schedule.step()
+        keep = min(AVERAGE, step / (step + 10))
         with torch.no_grad():
-            model.logit_scale.clamp_(0, np.log(100))
-        running = 0.98 * running + 0.02 * loss.item() if step else loss.item()
-        if (step + 1) % 250 == 0:
-            print(f"step {step + 1:6d}  loss {running:.4f}  {(time.time() - started) / (step + 1):.3f} s/step", flush=True)
-        if (step + 1) % 1000 == 0 or step + 1 == options.steps:
-            store(model, ids, options.out)
-            print(evaluate(options.out, n=500).to_string(), flush=True)
+            model.logit_scale.clamp_(max=np.log(100))
+            for name, value in model.state_dict().items():
+                if value.is_floating_point():
+                    average[name].lerp_(value, 1 - keep)
+        accuracy = 0.95 * accuracy + 0.05 * hits
+        if (step + 1) % 50 == 0:
+            print(f"step {step + 1} loss {loss.item():.3f} prompts {accuracy:.3f} rate {rate:.2e} {(step + 1 - first) / (time.time() - began):.2f} steps/s", flush=True)
+        if (step + 1) % 250 == 0 or step + 1 == args.steps:
+            torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "average": average, "step": step + 1}, args.state)
+            store(average, vocabulary, args.out)
 
 
-def contrastive(model: torch.nn.Module, pixels: torch.Tensor, tokens: torch.Tensor, codes: np.ndarray, mention: np.ndarray) -> torch.Tensor:
-    """Symmetric cross-entropy against the uniform distribution over true pairs."""
-    image = torch.nn.functional.normalize(model.encode_image(pixels), dim=-1)
-    text = torch.nn.functional.normalize(model.encode_text(tokens), dim=-1)
-    logits = model.logit_scale.exp() * image @ text.T
-    same = codes[:, None, :] == codes[None, :, :]
-    true = torch.from_numpy((same | ~mention[None]).all(axis=2)).float()
-    rows = -(true / true.sum(1, keepdim=True) * logits.log_softmax(1)).sum(1).mean()
-    columns = -(true / true.sum(0, keepdim=True) * logits.log_softmax(0)).sum(0).mean()
-    return (rows + columns) / 2
+def store(state: dict[str, torch.Tensor], vocabulary: Compact, path: Path) -> None:
+    """Write the state in float16 with the trained rows of the token table."""
+    kept = {name: value.half().contiguous() for name, value in state.items() if name != toyclip.TABLE and value.is_floating_point()}
+    rows = state[toyclip.TABLE].half()
+    kept |= {"token_ids": vocabulary.ids.to(torch.int32), "token_rows": rows[1:].contiguous(), "token_shared": rows[:1].contiguous()}
+    save_file(kept, path, metadata={"format": "pt"})
 
 
-def draw_mentions(n: int, rng: np.random.Generator) -> np.ndarray:
-    """Which attributes each caption mentions (n, 6): one of them, all of them, or a random part."""
-    n_attributes = len(procedural.ATTRIBUTES)
-    mention = rng.random((n, n_attributes)) < rng.uniform(0.3, 0.9, (n, 1))
-    single = rng.random(n) < 0.35
-    mention[single] = np.eye(n_attributes, dtype=bool)[rng.integers(n_attributes, size=int(single.sum()))]
-    mention[rng.random(n) < 0.25] = True
-    empty = ~mention.any(axis=1)
-    mention[empty, rng.integers(n_attributes, size=int(empty.sum()))] = True
-    return mention
+def evaluate(path: Path, n: int, seed: int) -> dict[str, Any]:
+    """Return the stored model's accuracy per attribute and its retrieval on held-out scenes."""
+    model, _, tokenizer = toyclip.load(path)
+    held = render_scenes(n, seed, stream=HELDOUT_STREAM)
+    scenes = held.table.to_dict("records")
+    with torch.inference_mode():
+        seen = torch.cat([model.encode_image(normalize(part), normalize=True) for part in np.array_split(held.images, max(1, n // 100))])
+        read = model.encode_text(tokenizer([scene["caption"] for scene in scenes]), normalize=True)
+        guesses = {name: (seen @ model.encode_text(tokenizer(prompts(name)), normalize=True).T).argmax(dim=1).numpy() for name in ATTRIBUTES}
+    hits = {name: guess == [_answer(scene, name) for scene in scenes] for name, guess in guesses.items()}
+    unseen = np.array([(scene["colour"], scene["category"]) in UNSEEN for scene in scenes])
+    result: dict[str, Any] = {"scenes": n, "zero_shot": {name: float(np.mean(hit)) for name, hit in hits.items()}}
+    result["zero_shot_mean"] = float(np.mean(list(result["zero_shot"].values())))
+    result["unseen_combinations"] = {"scenes": int(unseen.sum())} | {name: float(hits[name][unseen].mean()) for name in ("category", "colour")}
+    similarity = (seen @ read.T).numpy()
+    for label, scores in (("image_to_text", similarity), ("text_to_image", similarity.T)):
+        rank = (scores > np.diag(scores)[:, None]).sum(axis=1)
+        result[label] = {"R@1": float(np.mean(rank < 1)), "R@5": float(np.mean(rank < 5)), "chance R@1": 1 / n}
+    return result
 
 
-def describe(code: np.ndarray, mentioned: np.ndarray, rng: np.random.Generator) -> str:
-    """Caption of a scene from its codes."""
-    row = {name: VALUES[name][value] for name, value in zip(procedural.ATTRIBUTES, code, strict=True)}
-    words = tuple(name for name, used in zip(procedural.ATTRIBUTES, mentioned, strict=True) if used)
-    return PREFIXES[rng.integers(len(PREFIXES))] + procedural.caption(row, words)
+def _answer(scene: dict[str, Any], name: str) -> int:
+    return int(scene["count"]) - 1 if name == "count" else ATTRIBUTES[name].index(scene[name])
 
 
-def attribute_codes(table: pd.DataFrame) -> np.ndarray:
-    """Positions of the attribute values in VALUES (n, 6)."""
-    return np.stack([[VALUES[name].index(value) for value in table[name]] for name in procedural.ATTRIBUTES], axis=1)
-
-
-def augment(images: np.ndarray, rng: np.random.Generator) -> torch.Tensor:
-    """Scale to the model's units and shift by up to two pixels."""
-    padded = np.pad(images, ((0, 0), (2, 2), (2, 2), (0, 0)), mode="edge")
-    dy, dx = rng.integers(5, size=2)
-    return to_pixels(padded[:, dy : dy + images.shape[1], dx : dx + images.shape[2]])
-
-
-def to_pixels(images: np.ndarray) -> torch.Tensor:
-    mean, spread = toyclip.PREPROCESS["mean"][0], toyclip.PREPROCESS["std"][0]
-    return torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))).float().div_(255).sub_(mean).div_(spread)
-
-
-def token_ids() -> np.ndarray:
-    """Sorted ids of all tokens that captions can hold (begin, end and padding among them)."""
-    words = ["a an photo picture of thing things in the at on background centre one two three", " ".join(map(str, procedural.PLURALS.values()))]
-    words += [f"{value} {value}s" for name in VALUES for value in VALUES[name]]
-    return np.unique(toyclip.tokenizer()(words).numpy())
-
-
-def compact_model(ids: np.ndarray) -> torch.nn.Module:
-    """The same architecture with a table of the used tokens alone; row 0 is the shared one."""
-    from open_clip.model import CLIP
-
-    config = toyclip.config()
-    config["text_cfg"]["vocab_size"] = len(ids) + 1
-    return CLIP(**config)
-
-
-@lru_cache(maxsize=1)
-def _tokenizer():
-    return toyclip.tokenizer()
-
-
-@lru_cache(maxsize=200_000)
-def _tokens(text: str) -> torch.Tensor:
-    return _tokenizer()([text])[0]
-
-
-def compact_tokens(texts: tuple[str, ...], ids: np.ndarray) -> torch.Tensor:
-    """Tokenize and renumber; the end token keeps the largest number, which open_clip looks for."""
-    tokens = torch.stack([_tokens(text) for text in texts]).numpy()
-    return torch.from_numpy(np.searchsorted(ids, tokens) + 1)
-
-
-def store(model: torch.nn.Module, ids: np.ndarray, path: Path) -> None:
-    """Write the float16 file."""
-    state = {name: value.detach() for name, value in model.state_dict().items()}
-    table = state.pop(toyclip.TABLE)
-    kept = {name: value.half() if value.is_floating_point() else value for name, value in state.items() if not name.endswith("attn_mask")}
-    kept |= {"token_ids": torch.from_numpy(ids.astype(np.int32)), "token_rows": table[1:].half(), "token_shared": table[:1].half()}
-    save_file({name: value.contiguous() for name, value in kept.items()}, path)
-
-
-@torch.inference_mode()
-def evaluate(path: Path, n: int = 1000) -> pd.Series:
-    """Zero-shot accuracy for each attribute and image-to-text retrieval on held-out scenes, from the stored file."""
-    model, _, tokenize = toyclip.load(path)
-    scenes = procedural.render_scenes(n, HELD_OUT_SEED)
-    image = torch.cat([model.encode_image(to_pixels(part), normalize=True) for part in np.array_split(scenes.images, max(1, n // 250))])
-    codes = attribute_codes(scenes.table)
-    result = {}
-    for column, name in enumerate(procedural.ATTRIBUTES):
-        prompts = ["a picture of " + procedural.caption({name: value}, (name,)) for value in VALUES[name]]
-        text = model.encode_text(tokenize(prompts), normalize=True)
-        result[f"zero-shot {name}"] = float(((image @ text.T).argmax(1).numpy() == codes[:, column]).mean())
-    result["zero-shot mean"] = float(np.mean(list(result.values())))
-    text = model.encode_text(tokenize(list(scenes.table["caption"])), normalize=True)
-    rank = ((image @ text.T) > (image * text).sum(1, keepdim=True) + 1e-6).sum(1).numpy()
-    result["retrieval R@1"], result["retrieval R@5"] = float((rank < 1).mean()), float((rank < 5).mean())
-    return pd.Series(result).round(4)
-
-
-def render_pool(n: int, seed: int, workers: int) -> tuple[np.ndarray, pd.DataFrame]:
-    """Render the pool in chunks; the pixels go to a temporary memory map."""
-    size = toyclip.config()["vision_cfg"]["image_size"]
-    stream = tempfile.TemporaryFile()  # noqa: SIM115
-    images = np.memmap(stream, dtype=np.uint8, mode="w+", shape=(n, size, size, 3))
-    starts = list(range(0, n, CHUNK))
-    tables = []
-    with ProcessPoolExecutor(workers) as pool:
-        for start, part in zip(starts, pool.map(_render, [(min(CHUNK, n - s), seed, size, s) for s in starts]), strict=True):
-            images[start : start + len(part.images)] = part.images
-            tables.append(part.table)
-    return images, pd.concat(tables, ignore_index=True)
-
-
-def _render(job: tuple[int, int, int, int]) -> procedural.Scenes:
-    n, seed, size, start = job
-    return procedural.render_scenes(n, seed, size=size, start=start)
-
-
-def write_card(report: pd.Series, options: argparse.Namespace) -> None:
-    """Write the measured figures into the model card, between its two marks."""
-    card = toyclip.FOLDER / "MODEL_CARD.md"
-    if not card.exists() or options.out != toyclip.FOLDER / "toyclip.safetensors":
-        return
-    lines = ["| measure (1000 held-out scenes, stored float16 file) | value |", "|---|---|", *[f"| {k} | {v:.3f} |" for k, v in report.items()]]
-    text = card.read_text(encoding="utf-8")
-    head, rest = text.split("<!-- figures -->\n", 1)
-    tail = rest.split("<!-- end of figures -->", 1)[1]
-    card.write_text(head + "<!-- figures -->\n" + "\n".join(lines) + "\n<!-- end of figures -->" + tail, encoding="utf-8")
+def main() -> None:
+    """Read the command line and do what it says."""
+    parser = argparse.ArgumentParser(description="Train ToyCLIP on simulated scenes, or measure the stored file.")
+    for action in ("render", "train", "evaluate"):
+        parser.add_argument(f"--{action}", action="store_true")
+    parser.add_argument("--pool", type=Path, default=Path("toyclip_pool"), help="folder of the rendered training scenes")
+    parser.add_argument("--state", type=Path, default=Path("toyclip_state.pt"), help="where the running state is kept")
+    parser.add_argument("--out", type=Path, default=toyclip.FOLDER / "toyclip.safetensors")
+    parser.add_argument("--resume", action="store_true", help="go on from --state")
+    parser.add_argument("--scenes", type=int, default=32000, help="scenes of the pool")
+    parser.add_argument("--steps", type=int, default=4000, help=f"steps of {BATCH} scenes")
+    parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--heldout", type=int, default=1000)
+    args = parser.parse_args()
+    if args.render:
+        render(args.pool, args.scenes, args.seed, args.jobs)
+    if args.train:
+        train(args)
+    if args.evaluate:
+        print(json.dumps(evaluate(args.out, args.heldout, args.seed), indent=2))
 
 
 if __name__ == "__main__":

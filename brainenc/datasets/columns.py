@@ -34,9 +34,7 @@ def add_columns(
     return table
 
 
-def add_arrays(
-    table: pd.DataFrame, arrays: Sequence[ArrayColumn], folder: Path, values: Mapping[str, object], where: str
-) -> pd.DataFrame:
+def add_arrays(table: pd.DataFrame, arrays: Sequence[ArrayColumn], folder: Path, values: Mapping[str, object], where: str) -> pd.DataFrame:
     """Return the table with columns read from array files, one value per row."""
     table = table.copy()
     for spec in arrays:
@@ -47,14 +45,21 @@ def add_arrays(
             array = _pick(array, spec.index, file)
         array = np.asarray(array).reshape(-1)
         if len(array) != len(table):
-            raise DataError("array does not fit the table", where=f"{place}: {file}::{spec.key or ''}", expected=f"{len(table)} values", got=len(array))
+            raise DataError(
+                "array does not fit the table", where=f"{place}: {file}::{spec.key or ''}", expected=f"{len(table)} values", got=len(array)
+            )
         table[spec.column] = array if spec.labels is None else _named(array, spec.labels, place)
     return table
 
 
 def _pick(array: Any, index: int, file: Path) -> Any:
     if array.ndim != 2 or not 0 <= index < array.shape[1]:
-        raise DataError("array has no such column", where=file, expected=f"a column below {array.shape[1] if array.ndim == 2 else 0}", got=f"{index} of shape {array.shape}")
+        raise DataError(
+            "array has no such column",
+            where=file,
+            expected=f"a column below {array.shape[1] if array.ndim == 2 else 0}",
+            got=f"{index} of shape {array.shape}",
+        )
     return array[:, index]
 
 

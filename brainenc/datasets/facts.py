@@ -22,7 +22,9 @@ _HEADER_TOLERANCE = 0.01
 def check_facts(manifest: Manifest, unit: Mapping[str, str | None], loaded: Loaded) -> None:
     """Raise `DataError` when a known fact does not hold; it names the check, what was expected and what was found."""
     for check in manifest.checks:
-        if any(wanted is not None and wanted != unit.get(what) for what, wanted in (("subject", check.subject), ("session", check.session))):
+        if any(
+            wanted is not None and wanted != unit.get(what) for what, wanted in (("subject", check.subject), ("session", check.session))
+        ):
             continue
         if check.variant != unit.get("variant") and (check.variant is not None or unit.get("variant") is not None):
             continue  # a check without a variant is about the plain reading

@@ -114,7 +114,14 @@ def _read(spec: Manifest, unit: Unit, root: str | Path | None) -> Loaded:
     n_missing, n_touched = count_missing(responses.values)
     if n_missing:
         facts |= {"n_missing_values": n_missing, "n_targets_with_missing": n_touched}
-        logger.warning("%s %s: %d missing values in %d of %d targets; they are kept apart, not filled", spec.name, responses.name, n_missing, n_touched, responses.n_targets)
+        logger.warning(
+            "%s %s: %d missing values in %d of %d targets; they are kept apart, not filled",
+            spec.name,
+            responses.name,
+            n_missing,
+            n_touched,
+            responses.n_targets,
+        )
     if spec.responses is not None and spec.responses.frame_time is not None:
         facts["frame_time"] = spec.responses.frame_time
     return Loaded(stimuli, replace(responses, provenance=facts))

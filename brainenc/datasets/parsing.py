@@ -97,7 +97,9 @@ def _check_variant(manifest: Manifest, name: str, where: str) -> None:
     for kind, there in known.items():
         for item in getattr(variant, kind):
             if item not in there:
-                raise InputError(f"variant of an unknown {kind[:-1]} {item!r}", where=f"{where}.variants.{name}.{kind}", fix=did_you_mean(item, there))
+                raise InputError(
+                    f"variant of an unknown {kind[:-1]} {item!r}", where=f"{where}.variants.{name}.{kind}", fix=did_you_mean(item, there)
+                )
     check_manifest(with_variant(manifest, name, where), f"{where}.variants.{name}")
 
 

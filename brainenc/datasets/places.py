@@ -62,7 +62,11 @@ def find_folder(manifest: Manifest, unit: Unit, root: str | Path | None = None) 
         places = ", ".join(str(folder) for folder in searched)
         raise DataError(f"the files of {manifest.name} are not here", where=f"searched {places}", fix=how_to_get(manifest))
     raise DataError(
-        f"files of {manifest.name} are missing", where=best[0], expected=f"{len(needed)} files", got=f"without {examples(best[1])}", fix=how_to_get(manifest)
+        f"files of {manifest.name} are missing",
+        where=best[0],
+        expected=f"{len(needed)} files",
+        got=f"without {examples(best[1])}",
+        fix=how_to_get(manifest),
     )
 
 
@@ -112,7 +116,12 @@ def _templates(manifest: Manifest) -> Iterator[tuple[str, str]]:
         yield responses.path, "responses.path"
         if responses.mask:
             yield responses.mask, "responses.mask"
-    for table, key in ((manifest.samples, "samples"), (manifest.events, "events"), (manifest.targets, "targets"), (manifest.confounds, "confounds")):
+    for table, key in (
+        (manifest.samples, "samples"),
+        (manifest.events, "events"),
+        (manifest.targets, "targets"),
+        (manifest.confounds, "confounds"),
+    ):
         if table is not None and table.path:
             yield table.path, f"{key}.path"
         yield from ((column.path, f"{key}.arrays") for column in getattr(table, "arrays", ()))

@@ -36,11 +36,15 @@ def read_events(
     recorded = pd.unique(samples["run"])
     if "run" not in table:
         if len(recorded) != 1:
-            raise InputError("events have no run", where=where, expected=f"a column run, for {len(recorded)} runs", got=examples(table.columns, 12))
+            raise InputError(
+                "events have no run", where=where, expected=f"a column run, for {len(recorded)} runs", got=examples(table.columns, 12)
+            )
         table["run"] = recorded[0]
-    strange = sorted(set(table["run"]) - set(recorded), key=str)
+    names = {_run_name(run): run for run in recorded}
+    strange = sorted({_run_name(run) for run in table["run"]} - set(names))
     if strange:
         raise DataError("events belong to runs that were not recorded", where=where, expected=examples(recorded, 12), got=examples(strange))
+    table["run"] = [names[_run_name(run)] for run in table["run"]]  # in the words of the samples
     stimulus = need_column(table, "stimulus_id", where)
     if spec.rest:
         table = table[~stimulus.astype(str).isin(spec.rest)]
@@ -50,9 +54,7 @@ def read_events(
     return table[[*[c for c in first if c in table], *[c for c in table.columns if c not in first]]].reset_index(drop=True)
 
 
-def read_confounds(
-    manifest: Manifest, n_samples: int, folder: Path, values: Mapping[str, object], runs: tuple[int, ...]
-) -> pd.DataFrame:
+def read_confounds(manifest: Manifest, n_samples: int, folder: Path, values: Mapping[str, object], runs: tuple[int, ...]) -> pd.DataFrame:
     """Return the chosen confounds as columns ``confound.<name>``, one row per sample."""
     spec = manifest.confounds
     assert spec is not None
@@ -64,17 +66,24 @@ def read_confounds(
             need_column(table, name, where)
     joined = pd.concat([table[list(spec.columns)] for table in tables], ignore_index=True)
     if len(joined) != n_samples:
-        raise DataError("confounds and responses have different lengths", where=where, expected=f"{n_samples} samples", got=f"{len(joined)} rows")
+        raise DataError(
+            "confounds and responses have different lengths", where=where, expected=f"{n_samples} samples", got=f"{len(joined)} rows"
+        )
     return joined.rename(columns={name: f"confound.{name}" for name in spec.columns})
 
 
-def _from_files(
-    spec: EventsSpec, folder: Path, values: Mapping[str, object], runs: tuple[int, ...], where: str
-) -> pd.DataFrame:
+def _run_name(run: object) -> str:
+    text = str(int(run)) if isinstance(run, float) and run.is_integer() else str(run)
+    return str(int(text)) if text.isdigit() else text
+
+
+def _from_files(spec: EventsSpec, folder: Path, values: Mapping[str, object], runs: tuple[int, ...], where: str) -> pd.DataFrame:
     if "run" not in field_names(spec.path):
         return load_table(folder / resolve(spec.path, values, f"{where}.path"), names=spec.names, rename=spec.rename)
     parts = [
-        load_table(folder / resolve(spec.path, {**values, "run": run}, f"{where}.path"), names=spec.names, rename=spec.rename).assign(run=run)
+        load_table(folder / resolve(spec.path, {**values, "run": run}, f"{where}.path"), names=spec.names, rename=spec.rename).assign(
+            run=run
+        )
         for run in runs
     ]
     return pd.concat(parts, ignore_index=True)

@@ -52,7 +52,12 @@ def _read(spec: RdmSpec, folder: Path, values: Mapping[str, object], n: int, whe
     if spec.layout == "condensed":
         stack = np.concatenate([np.atleast_2d(array.squeeze()) for array in arrays])
         if stack.shape[1] != n * (n - 1) // 2:
-            raise DataError("RDM has another number of pairs", where=label, expected=f"{n * (n - 1) // 2} pairs of {n} conditions", got=f"shape {stack.shape}")
+            raise DataError(
+                "RDM has another number of pairs",
+                where=label,
+                expected=f"{n * (n - 1) // 2} pairs of {n} conditions",
+                got=f"shape {stack.shape}",
+            )
         return stack
     squares = np.concatenate([array[None] if array.ndim == 2 else array for array in arrays])
     return _condense(squares, n, label)

@@ -45,7 +45,7 @@ def read_responses(manifest: Manifest, folder: Path, unit: Unit, stimuli: Stimul
         samples = _with_time(samples, spec)
     responses = Responses(
         values=raw.values, samples=samples.drop(columns="sample"), targets=targets, space=space, units=spec.units or raw.units, t_r=spec.t_r,
-        sampling_rate=spec.sampling_rate, events=read_events(manifest, samples, folder, values, runs) if series else None,
+        sampling_rate=spec.sampling_rate, events=read_events(manifest, samples, folder, values, runs) if series and manifest.events else None,
         name="/".join(part for part in (unit.get("subject"), unit.get("session")) if part), provenance=raw.provenance,
     )  # fmt: skip
     _check_stimuli(responses, stimuli, manifest.name)
@@ -74,7 +74,9 @@ def _read_files(manifest: Manifest, spec: ResponsesSpec, folder: Path, values: M
     kind = format_of(spec.path, spec.format)
     if kind == "surface":
         sides = spec.hemispheres or {"left": "lh", "right": "rh"}
-        files: dict[str, Any] = {side: [folder / resolve(spec.path, {**row, "hemi": hemi}, where) for row in rows] for side, hemi in sides.items()}
+        files: dict[str, Any] = {
+            side: [folder / resolve(spec.path, {**row, "hemi": hemi}, where) for row in rows] for side, hemi in sides.items()
+        }
         return load_surface(files, mesh=spec.mesh, runs=labels, t_r=spec.t_r, units=spec.units)
     paths = [folder / resolve(spec.path, row, where) for row in rows]
     if kind == "nifti":
@@ -87,7 +89,9 @@ def _read_files(manifest: Manifest, spec: ResponsesSpec, folder: Path, values: M
     first = 0  # samples are numbered through all files, so that `sample` is the row of the samples table
     for path, run in zip(paths, labels or (None,) * len(paths), strict=True):
         for position, key in enumerate(keys):
-            part = load_array(path, key=key and fill(key, values, f"{manifest.name}.responses.key"), axes=spec.axes, scale=spec.scale, units=spec.units)
+            part = load_array(
+                path, key=key and fill(key, values, f"{manifest.name}.responses.key"), axes=spec.axes, scale=spec.scale, units=spec.units
+            )
             extra: dict[str, Any] = {} if run is None else {"run": run}
             if spec.labels:
                 extra[spec.label_column] = spec.labels[position]
@@ -98,7 +102,13 @@ def _read_files(manifest: Manifest, spec: ResponsesSpec, folder: Path, values: M
 
 
 def _samples(
-    manifest: Manifest, spec: ResponsesSpec, raw: Responses, folder: Path, values: Mapping[str, object], runs: tuple[int, ...], stimuli: StimulusSet
+    manifest: Manifest,
+    spec: ResponsesSpec,
+    raw: Responses,
+    folder: Path,
+    values: Mapping[str, object],
+    runs: tuple[int, ...],
+    stimuli: StimulusSet,
 ) -> pd.DataFrame:
     base = raw.samples
     sample = base["sample"].to_numpy()
@@ -133,7 +143,9 @@ def _sample_table(manifest: Manifest, folder: Path, values: Mapping[str, object]
         return pd.DataFrame(index=range(n))
     if "run" in field_names(spec.path):
         parts = [
-            load_table(folder / resolve(spec.path, {**values, "run": run}, f"{where}.path"), names=spec.names, rename=spec.rename).assign(run=run)
+            load_table(folder / resolve(spec.path, {**values, "run": run}, f"{where}.path"), names=spec.names, rename=spec.rename).assign(
+                run=run
+            )
             for run in runs
         ]
         table = pd.concat(parts, ignore_index=True)
@@ -141,7 +153,10 @@ def _sample_table(manifest: Manifest, folder: Path, values: Mapping[str, object]
         table = load_table(folder / resolve(spec.path, values, f"{where}.path"), names=spec.names, rename=spec.rename)
     if len(table) != n:
         raise DataError(
-            "samples table and responses have different lengths", where=f"{where}: {spec.path}", expected=f"{n} samples of the responses", got=f"{len(table)} rows"
+            "samples table and responses have different lengths",
+            where=f"{where}: {spec.path}",
+            expected=f"{n} samples of the responses",
+            got=f"{len(table)} rows",
         )
     return table
 

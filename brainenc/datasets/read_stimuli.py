@@ -38,9 +38,13 @@ def read_stimuli(manifest: Manifest, folder: Path, values: Mapping[str, object])
         table = add_columns(table, spec.columns, f"{manifest.name}.stimuli.columns")
         table = add_arrays(table, spec.arrays, folder, values, f"{manifest.name}.stimuli.arrays")
     if spec.kind == "image" and "path" not in table:
-        raise InputError("images need a path", where=f"{manifest.name}.stimuli", fix="add a column path to the table, files, or kind = 'none'")
+        raise InputError(
+            "images need a path", where=f"{manifest.name}.stimuli", fix="add a column path to the table, files, or kind = 'none'"
+        )
     if spec.kind == "text" and not {"text", "path"} & set(table.columns):
-        raise InputError("texts need a column text", where=f"{manifest.name}.stimuli", expected="text or path", got=examples(table.columns, 12))
+        raise InputError(
+            "texts need a column text", where=f"{manifest.name}.stimuli", expected="text or path", got=examples(table.columns, 12)
+        )
     if "path" in table:
         for path in table["path"]:
             if not isinstance(path, str):
@@ -59,11 +63,17 @@ def _part(part: StimulusPart, kind: str, folder: Path, values: Mapping[str, obje
                 fix='name yours with rename = { stimulus_id = "…" }',
             )  # fmt: skip
         if table["stimulus_id"].isna().any():
-            raise InputError("stimulus_id is missing", where=folder / part.table, got=f"{int(table['stimulus_id'].isna().sum())} of {len(table)} rows")
+            raise InputError(
+                "stimulus_id is missing", where=folder / part.table, got=f"{int(table['stimulus_id'].isna().sum())} of {len(table)} rows"
+            )
     elif part.files:
         table = _listed(part, folder, values, where)
     else:
-        ids = part.ids if isinstance(part.ids, tuple) else [fill(part.ids, {**values, "index": part.start + i}, f"{where}.ids") for i in range(part.n or 0)]
+        ids = (
+            part.ids
+            if isinstance(part.ids, tuple)
+            else [fill(part.ids, {**values, "index": part.start + i}, f"{where}.ids") for i in range(part.n or 0)]
+        )
         table = pd.DataFrame({"stimulus_id": list(ids)})
     fields = [{**values, "id": i, "index": part.start + row, "row": row} for row, i in enumerate(table["stimulus_id"])]
     if part.path:
@@ -80,5 +90,7 @@ def _listed(part: StimulusPart, folder: Path, values: Mapping[str, object], wher
     ids = [PurePosixPath(path.rpartition("::")[2]).stem for path in paths]
     doubled = pd.Series(ids)[pd.Series(ids).duplicated()].unique()
     if len(doubled):
-        raise InputError("images of different folders share a name", where=where, got=examples(doubled), fix="list them in a table with ids of your own")
+        raise InputError(
+            "images of different folders share a name", where=where, got=examples(doubled), fix="list them in a table with ids of your own"
+        )
     return pd.DataFrame({"stimulus_id": ids, "path": paths})

@@ -61,23 +61,27 @@ def _add_roi(
     where = f"{manifest.name}.targets.rois"
     codes = _labels(roi, space, folder, values, manifest, where)
     if codes.shape != (len(targets),):
-        raise DataError("region labels do not fit the targets", where=f"{where}: {roi.path}", expected=f"{len(targets)} values", got=f"shape {codes.shape}")
+        raise DataError(
+            "region labels do not fit the targets",
+            where=f"{where}: {roi.path}",
+            expected=f"{len(targets)} values",
+            got=f"shape {codes.shape}",
+        )
     column = targets[roi.column].astype(object).to_numpy() if roi.column in targets else np.full(len(targets), None, dtype=object)
     for name, wanted in roi.labels.items():
         here = np.isin(codes, wanted if isinstance(wanted, tuple) else [wanted])
         taken = here & np.array([value is not None and value == value for value in column])
         if taken.any():
             raise InputError(
-                "a target lies in two regions of one column", where=f"{where}: {roi.path}", got=f"{int(taken.sum())} targets of {name!r} and {column[taken][0]!r}",
+                "a target lies in two regions of one column", where=f"{where}: {roi.path}",
+                got=f"{int(taken.sum())} targets of {name!r} and {column[taken][0]!r}",
                 fix="give the second set of regions another column",
             )  # fmt: skip
         column[here] = name
     return targets.assign(**{roi.column: column})
 
 
-def _labels(
-    roi: RoiSpec, space: Space, folder: Path, values: Mapping[str, object], manifest: Manifest, where: str
-) -> npt.NDArray[Any]:
+def _labels(roi: RoiSpec, space: Space, folder: Path, values: Mapping[str, object], manifest: Manifest, where: str) -> npt.NDArray[Any]:
     if "hemi" in field_names(roi.path):
         if not isinstance(space, SurfaceSpace):
             raise InputError("{hemi} is for surfaces", where=f"{where}: {roi.path}", got=repr(space))
@@ -93,9 +97,7 @@ def _labels(
     return read_array(file, key=roi.key).reshape(-1)
 
 
-def _space(
-    spec: SpaceSpec, targets: pd.DataFrame, folder: Path, values: Mapping[str, object], name: str, found: Space
-) -> Space:
+def _space(spec: SpaceSpec, targets: pd.DataFrame, folder: Path, values: Mapping[str, object], name: str, found: Space) -> Space:
     where = f"{name}.space"
     if spec.kind == "array":
         return found
@@ -104,11 +106,17 @@ def _space(
             need_column(targets, column, f"targets, for {where}")
         return ContactSpace(targets)
     if spec.kind == "surface":
-        hemi = need_column(targets, "hemi", f"targets, for {where}").map({"left": "left", "right": "right", "L": "left", "R": "right", "lh": "left", "rh": "right"})
+        hemi = need_column(targets, "hemi", f"targets, for {where}").map(
+            {"left": "left", "right": "right", "L": "left", "R": "right", "lh": "left", "rh": "right"}
+        )
         if hemi.isna().any():
             raise InputError("hemi is neither left nor right", where=f"targets, for {where}", got=f"{int(hemi.isna().sum())} targets")
         vertex = need_column(targets, "vertex", f"targets, for {where}").to_numpy(dtype=np.intp)
-        sizes = None if spec.mesh != "native" else tuple(int(vertex[(hemi == side).to_numpy()].max(initial=0)) + 1 for side in ("left", "right"))
+        sizes = (
+            None
+            if spec.mesh != "native"
+            else tuple(int(vertex[(hemi == side).to_numpy()].max(initial=0)) + 1 for side in ("left", "right"))
+        )
         return SurfaceSpace(spec.mesh, hemi.to_numpy(dtype=str), vertex, n_vertices=sizes)  # type: ignore[arg-type]
     if not spec.reference:
         raise InputError("a volume needs a reference image", where=where, fix='add reference = "mask.nii.gz"')

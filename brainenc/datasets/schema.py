@@ -317,7 +317,12 @@ def check_manifest(manifest: Manifest, where: str) -> None:
     _check_names(manifest, where)
     if manifest.generator:
         if not _GENERATOR.fullmatch(manifest.generator):
-            raise InputError("generator is not allowed", where=f"{where}.generator", expected="a function of brainenc.simulate", got=repr(manifest.generator))
+            raise InputError(
+                "generator is not allowed",
+                where=f"{where}.generator",
+                expected="a function of brainenc.simulate",
+                got=repr(manifest.generator),
+            )
         return
     if manifest.stimuli is None:
         raise InputError("key 'stimuli' is missing", where=where)
@@ -350,11 +355,17 @@ def _check_names(manifest: Manifest, where: str) -> None:
         raise InputError("a subject is listed twice", where=f"{where}.subjects", got=examples(manifest.subjects))
     for subject in manifest.session_table:
         if subject not in manifest.subjects:
-            raise InputError(f"sessions of an unknown subject {subject!r}", where=f"{where}.sessions", fix=did_you_mean(subject, manifest.subjects))
+            raise InputError(
+                f"sessions of an unknown subject {subject!r}", where=f"{where}.sessions", fix=did_you_mean(subject, manifest.subjects)
+            )
     for source in manifest.sources:
         for item in source.files:
             if not _SHA256.fullmatch(item.sha256) or item.bytes < 0:
-                raise InputError("a source needs its sha256 (hex) and size", where=f"{where}.sources: {item.path}", got=f"{item.sha256!r}, {item.bytes} bytes")
+                raise InputError(
+                    "a source needs its sha256 (hex) and size",
+                    where=f"{where}.sources: {item.path}",
+                    got=f"{item.sha256!r}, {item.bytes} bytes",
+                )
 
 
 def _check_part(part: StimulusPart, where: str) -> None:
@@ -379,8 +390,5 @@ def _check_responses(manifest: Manifest, where: str) -> None:
     for side in spec.hemispheres:
         if side not in ("left", "right"):
             raise InputError("hemispheres are left and right", where=f"{where}.hemispheres", got=repr(side))
-    series = spec.t_r is not None or spec.sampling_rate is not None
-    if series and manifest.events is None:
-        raise InputError("a time series needs the table events", where=where.rpartition(".")[0])
     if manifest.events is not None and bool(manifest.events.path) == bool(manifest.events.from_column):
         raise InputError("events come from exactly one of path and from_column", where=where.replace("responses", "events"))

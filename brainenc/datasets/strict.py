@@ -25,7 +25,7 @@ def build(cls: type[Any], table: Any, where: str) -> Any:
     """
     if not isinstance(table, Mapping):
         raise InputError("a table is needed", where=where, got=_shown(table))
-    hints = _hints(cls)
+    hints = _hints(cls)  # type: ignore[arg-type]
     for key in table:
         if key not in hints:
             raise InputError(f"unknown key {key!r}", where=where, expected=f"one of {', '.join(hints)}", fix=did_you_mean(key, hints))
@@ -46,7 +46,9 @@ def convert(value: Any, hint: Any, where: str) -> Any:
     if origin is Literal:
         if value not in get_args(hint):
             allowed = [str(v) for v in get_args(hint)]
-            raise InputError("unknown value", where=where, expected=f"one of {', '.join(allowed)}", got=_shown(value), fix=did_you_mean(value, allowed))
+            raise InputError(
+                "unknown value", where=where, expected=f"one of {', '.join(allowed)}", got=_shown(value), fix=did_you_mean(value, allowed)
+            )
         return value
     if origin is tuple:
         if not isinstance(value, list | tuple):
@@ -83,7 +85,9 @@ def _union(value: Any, options: tuple[Any, ...], where: str) -> Any:
             errors.append(error)
     if len(errors) == 1 or (isinstance(value, Mapping) and any(is_dataclass(o) for o in options)):
         raise errors[0]
-    expected = " or ".join(dict.fromkeys(_NAMES.get(o, "a list" if get_origin(o) is tuple else "a table") for o in options if o is not type(None)))
+    expected = " or ".join(
+        dict.fromkeys(_NAMES.get(o, "a list" if get_origin(o) is tuple else "a table") for o in options if o is not type(None))
+    )
     raise InputError("value has the wrong type", where=where, expected=expected, got=_shown(value))
 
 
@@ -104,7 +108,7 @@ def update(base: Any, cls: type[Any], table: Any, where: str) -> Any:
         return build(cls, table, where)
     if not isinstance(table, Mapping):
         raise InputError("a table is needed", where=where, got=_shown(table))
-    hints = _hints(cls)
+    hints = _hints(cls)  # type: ignore[arg-type]
     for key in table:
         if key not in hints:
             raise InputError(f"unknown key {key!r}", where=where, expected=f"one of {', '.join(hints)}", fix=did_you_mean(key, hints))

@@ -24,7 +24,9 @@ def fill(template: str, values: Mapping[str, object], where: str) -> str:
     def replace(match: re.Match[str]) -> str:
         name, width = match[1], match[2]
         if name not in values:
-            raise InputError(f"unknown field {{{name}}}", where=f"{where}: {template!r}", expected=_listed(values), fix=did_you_mean(name, values))
+            raise InputError(
+                f"unknown field {{{name}}}", where=f"{where}: {template!r}", expected=_listed(values), fix=did_you_mean(name, values)
+            )
         text = str(values[name])
         if width is None:
             return text
@@ -34,7 +36,9 @@ def fill(template: str, values: Mapping[str, object], where: str) -> str:
 
     rest = _FIELD.sub("", template)
     if "{" in rest or "}" in rest:
-        raise InputError("template cannot be read", where=f"{where}: {template!r}", expected=f"fields like {_listed(values)}, or {{run:02d}}")
+        raise InputError(
+            "template cannot be read", where=f"{where}: {template!r}", expected=f"fields like {_listed(values)}, or {{run:02d}}"
+        )
     return _FIELD.sub(replace, template)
 
 
@@ -45,17 +49,19 @@ def field_names(template: str) -> set[str]:
 
 def inside(path: str, where: str) -> str:
     """Return a relative path that cannot leave its folder, or raise `InputError`."""
-    parts = path.replace("\\", "/").split("/")
+    parts = re.split(r"/|\\|::", path)
     bad = (
         not path.strip()
         or path.startswith(("/", "~"))
         or "\\" in path
         or ".." in parts
-        or bool(re.match(r"[A-Za-z]:", path) and not path.startswith("::"))
+        or bool(re.match(r"[A-Za-z]:(?!:)", path))
         or any(ord(c) < 32 or ord(c) == 127 for c in path)
     )
     if bad:
-        raise InputError("path leaves the folder of the data set or is not portable", where=where, expected="a relative path without ..", got=repr(path))
+        raise InputError(
+            "path leaves the folder of the data set or is not portable", where=where, expected="a relative path without ..", got=repr(path)
+        )
     return path
 
 

@@ -240,6 +240,7 @@ def _score_subject(
         for number, (observed, predicted) in enumerate(scored):
             table.values[index, m, number, targets] = score(observed, predicted)
     if job.permutations:
+        _refuse_overlap(subject)
         units = [fold.exchangeable for fold in subject.folds]
         table.p[index, targets] = permutation_p(
             folds, n=job.permutations, seed=job.seed, keys=(subject.name,), units=units, aggregate=job.aggregate
@@ -286,6 +287,15 @@ def _targets(subjects: list[Subject]) -> pd.DataFrame:
 def _n_test(job: _Job) -> npt.NDArray[np.int64]:
     rows = np.concatenate([np.outer([len(f.test.keys) for f in s.folds], s.usable) for s in job.subjects], axis=1)
     return rows.sum(axis=0, keepdims=True) if job.aggregate == "pooled" else rows
+
+
+def _refuse_overlap(subject: Subject) -> None:
+    rows = np.concatenate([fold.test.rows for fold in subject.folds])
+    if len(np.unique(rows)) < len(rows):
+        raise InputError(
+            "draws of a split test the same rows again, so their scores have no common permutation null", where="score_layers, permutations",
+            fix="use one draw, or folds: brainenc.split.kfold(n)",
+        )  # fmt: skip
 
 
 def _test_table(subject: Subject) -> pd.DataFrame:

@@ -22,13 +22,13 @@ from brainenc.core.errors import BrainencError, DataError, InputError
 from brainenc.io import owner
 from brainenc.io.atomic import free_bytes, made_folder, sync, write_errors, write_text
 from brainenc.io.lease import lease
+from brainenc.io.paths import is_offline
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 logger = logging.getLogger(__name__)
 
-OFFLINE = "BRAINENC_OFFLINE"
 _CHUNK = 2**16
 _TIMEOUT_S = 60
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -115,8 +115,8 @@ def fetch_file(
     if target.exists():
         return _check_present(target, expected)
     _check_address(url)
-    if os.environ.get(OFFLINE, "").lower() not in ("", "0", "false", "no"):
-        raise DataError("a download is needed and downloads are switched off", where=url, fix=f"unset {OFFLINE}, or put the file at {target}")
+    if is_offline():
+        raise DataError("a download is needed and downloads are switched off", where=url, fix=f"unset BRAINENC_OFFLINE, or put the file at {target}")
     # the lease and the partial file live beside the target, so the folder must stay while they do
     with write_errors(target), made_folder(target.parent):
         with lease(target.with_name(target.name + ".lock"), timeout=24 * 3600):

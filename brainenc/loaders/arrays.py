@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,9 +78,7 @@ def load_array(
         facts["scale"] = scale
     if n_padding:
         facts["n_padding_rows"] = n_padding
-    return Responses(
-        values=_numbers(values, scale), samples=samples, space=ArraySpace(shape), units=units, name=name, provenance=facts
-    )
+    return Responses(values=_numbers(values, scale), samples=samples, space=ArraySpace(shape), units=units, name=name, provenance=facts)
 
 
 def join_rows(parts: Sequence[Responses], where: str) -> Responses:
@@ -90,10 +88,14 @@ def join_rows(parts: Sequence[Responses], where: str) -> Responses:
         return first
     for part in parts[1:]:
         if part.n_targets != first.n_targets:
-            raise DataError("files of one recording have different numbers of targets", where=where, expected=first.n_targets, got=part.n_targets)
+            raise DataError(
+                "files of one recording have different numbers of targets", where=where, expected=first.n_targets, got=part.n_targets
+            )
     files = [file for part in parts for file in part.provenance.get("files", [])]
     padding = sum(part.provenance.get("n_padding_rows", 0) for part in parts)
-    facts: Mapping[str, Any] = {**first.provenance, "files": list(dict.fromkeys(files))} | ({"n_padding_rows": padding} if padding else {})
+    keys = list(dict.fromkeys(part.provenance["key"] for part in parts if "key" in part.provenance))
+    facts: dict[str, Any] = {**first.provenance, "files": list(dict.fromkeys(files))}
+    facts |= ({"key": keys} if len(keys) > 1 else {}) | ({"n_padding_rows": padding} if padding else {})
     return Responses(
         values=np.concatenate([part.values for part in parts]), samples=pd.concat([part.samples for part in parts], ignore_index=True),
         targets=first.targets, space=first.space, units=first.units, t_r=first.t_r, name=first.name, provenance=facts,
@@ -114,7 +116,12 @@ def _fit(array: npt.NDArray[Any], order: list[str], where: str) -> npt.NDArray[A
         kept = [n for axis, n in enumerate(array.shape) if n != 1 or axis < len(order)]
         array = array.reshape(kept) if len(kept) == len(order) else array
     if array.ndim != len(order):
-        raise DataError("array has another number of axes than the manifest says", where=where, expected=f"{len(order)}: {', '.join(order)}", got=f"shape {array.shape}")
+        raise DataError(
+            "array has another number of axes than the manifest says",
+            where=where,
+            expected=f"{len(order)}: {', '.join(order)}",
+            got=f"shape {array.shape}",
+        )
     return array
 
 

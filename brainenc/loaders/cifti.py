@@ -66,7 +66,9 @@ def load_cifti(
     if len(names) == len(samples):
         samples["map"] = names
     targets = pd.DataFrame({"structure": space.structure})
-    targets["hemi"] = np.select([np.char.endswith(space.structure, "_LEFT"), np.char.endswith(space.structure, "_RIGHT")], ["left", "right"], "")
+    targets["hemi"] = np.select(
+        [np.char.endswith(space.structure, "_LEFT"), np.char.endswith(space.structure, "_RIGHT")], ["left", "right"], ""
+    )
     return Responses(
         values=parts[0] if len(parts) == 1 else np.concatenate(parts), samples=samples, targets=targets, space=space, units=units, t_r=t_r, name=name,
         provenance={"files": [file.name for file in files], "header": {"t_r": step}},

@@ -58,7 +58,9 @@ def clean_responses(
     for group in range(int(groups.max()) + 1):
         rows = np.flatnonzero(groups == group)
         if len(rows) < 3:
-            raise InputError("too few samples in a group to clean", where=f"{by} of {responses.name!r}", expected="at least 3", got=len(rows))
+            raise InputError(
+                "too few samples in a group to clean", where=f"{by} of {responses.name!r}", expected="at least 3", got=len(rows)
+            )
         cleaned[rows] = _clean_run(np.asarray(responses.values[rows], dtype=np.float64), detrend, standardize, nuisance[rows])
     note = {"detrend": detrend, "standardize": standardize, "by": by, "confounds": list(confounds)}
     return replace(responses, values=cleaned, provenance={**responses.provenance, "cleaned": note})
@@ -70,7 +72,12 @@ def _nuisance(responses: Responses, confounds: Sequence[str]) -> npt.NDArray[np.
     columns = [need_column(responses.samples, name, f"samples of {responses.name!r}") for name in confounds]
     values = np.column_stack([column.to_numpy(dtype=np.float64) for column in columns])
     if not np.isfinite(values).all():
-        raise InputError("confounds have missing values", where=f"samples of {responses.name!r}", got=f"{int((~np.isfinite(values)).sum())} values", fix="fill or leave out those columns")
+        raise InputError(
+            "confounds have missing values",
+            where=f"samples of {responses.name!r}",
+            got=f"{int((~np.isfinite(values)).sum())} values",
+            fix="fill or leave out those columns",
+        )
     return values
 
 
@@ -86,7 +93,12 @@ def _clean_run(
     good = values[:, whole]
     if detrend or nuisance.shape[1]:
         good = clean(
-            good, detrend=detrend, standardize=None, confounds=nuisance if nuisance.shape[1] else None, standardize_confounds=True, ensure_finite=False
+            good,
+            detrend=detrend,
+            standardize=None,
+            confounds=nuisance if nuisance.shape[1] else None,
+            standardize_confounds=True,
+            ensure_finite=False,
         )
     if standardize is not None:
         good = good - good.mean(axis=0)

@@ -49,7 +49,12 @@ def list_images(root: str | Path, pattern: str) -> list[str]:
     expression = glob_expression(inner)
     found = [name for name in known if expression.fullmatch(name) and name.lower().endswith(SUFFIXES)]
     if not found:
-        raise DataError("no image matches the pattern", where=folder / container, expected=inner, got=f"{len(known)} other files: {examples(known)}" if known else "no files")
+        raise DataError(
+            "no image matches the pattern",
+            where=folder / container,
+            expected=inner,
+            got=f"{len(known)} other files: {examples(known)}" if known else "no files",
+        )
     return [prefix + name for name in sorted(found, key=natural)]
 
 

@@ -88,7 +88,9 @@ def volume_labels(path: str | Path, space: VolumeSpace) -> npt.NDArray[Any]:
 def _grid(path: Path) -> tuple[tuple[int, ...], npt.NDArray[np.float64], dict[str, Any]]:
     image = open_image(path)
     if type(image).__name__ in ("Cifti2Image", "GiftiImage") or not 3 <= len(image.shape) <= 4:
-        raise DataError("not a volume or a series of volumes", where=path, got=f"{type(image).__name__} of shape {getattr(image, 'shape', None)}")
+        raise DataError(
+            "not a volume or a series of volumes", where=path, got=f"{type(image).__name__} of shape {getattr(image, 'shape', None)}"
+        )
     zooms = [float(z) for z in image.header.get_zooms()]
     units = image.header.get_xyzt_units() if hasattr(image.header, "get_xyzt_units") else ("mm", "msec")
     factor = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6}.get(units[1])

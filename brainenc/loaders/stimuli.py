@@ -60,7 +60,7 @@ def load_stimulus(stimuli: StimulusSet, stimulus_id: str) -> Any:
     >>> load_stimulus(be.StimulusSet({"stimulus_id": ["a"], "text": ["a red ball"]}, kind="text"), "a")
     'a red ball'
     """
-    (row,) = positions_of([str(stimulus_id)], stimuli.ids, "stimulus_ids", f"stimuli {stimuli.name!r}")
+    (row,) = positions_of([str(stimulus_id)], list(stimuli.ids), "stimulus_ids", f"stimuli {stimuli.name!r}")
     return _load_row(stimuli, int(row))
 
 
@@ -70,7 +70,7 @@ def load_images(stimuli: StimulusSet, ids: Iterable[str] | None = None) -> Itera
         raise InputError("stimuli are no images", where=f"stimuli {stimuli.name!r}", expected="kind 'image'", got=repr(stimuli.kind))
     rows: Iterable[int] = range(len(stimuli))
     if ids is not None:
-        rows = positions_of([str(i) for i in ids], stimuli.ids, "stimulus_ids", f"stimuli {stimuli.name!r}").tolist()
+        rows = positions_of([str(i) for i in ids], list(stimuli.ids), "stimulus_ids", f"stimuli {stimuli.name!r}").tolist()
     for row in rows:
         yield _load_row(stimuli, row)
 
@@ -99,11 +99,15 @@ def stimulus_fingerprint(stimuli: StimulusSet) -> str:
 def _load_row(stimuli: StimulusSet, row: int) -> Any:
     where = f"stimulus {stimuli.ids[row]!r} of {stimuli.name!r}"
     if stimuli.kind == "none":
-        raise InputError("these stimuli are known by name only and cannot be loaded", where=where, fix="use table: features of their columns")
+        raise InputError(
+            "these stimuli are known by name only and cannot be loaded", where=where, fix="use table: features of their columns"
+        )
     if stimuli.kind == "text" and "text" in stimuli.table:
         return str(stimuli.table["text"].iloc[row])
     if stimuli.kind not in ("image", "text"):
-        raise InputError(f"{stimuli.kind} stimuli cannot be loaded here", where=where, fix=f"read the file yourself: {stimuli.table.get('path', {})}")
+        raise InputError(
+            f"{stimuli.kind} stimuli cannot be loaded here", where=where, fix=f"read the file yourself: {stimuli.table.get('path', {})}"
+        )
     path = need_column(stimuli.table, "path", f"stimuli {stimuli.name!r}").iloc[row]
     file, inner = _place(stimuli, path)
     if stimuli.kind == "text":
@@ -131,13 +135,20 @@ def _row(file: Path, inner: str) -> npt.NDArray[Any]:
         return read_array(file, key=inner)
     key, index = match[1] or None, int(match[2])
     if suffix not in (".npy", ".npz", ".mat"):
-        raise DataError("not a container of stimuli by its name", where=file, expected=", ".join((*ARCHIVES, ".npy", ".npz", ".h5", ".mat")), got=suffix or "no suffix")
+        raise DataError(
+            "not a container of stimuli by its name",
+            where=file,
+            expected=", ".join((*ARCHIVES, ".npy", ".npz", ".h5", ".mat")),
+            got=suffix or "no suffix",
+        )
     try:
         held = _held(file, key or "", lambda path: read_array(path, key=key, mmap=suffix == ".npy"))
     except InputError:
         return read_array(file, key=inner)  # an item of a cell or struct array, which is no array as a whole
     if index >= len(held):
-        raise InputError("container has fewer stimuli", where=f"{file}::{key or ''}", expected=f"[0] to [{len(held) - 1}]", got=f"[{index}]")
+        raise InputError(
+            "container has fewer stimuli", where=f"{file}::{key or ''}", expected=f"[0] to [{len(held) - 1}]", got=f"[{index}]"
+        )
     return np.asarray(held[index])
 
 
@@ -159,7 +170,9 @@ def _held(file: Path, key: str, opener: Any) -> Any:
 
 def _place(stimuli: StimulusSet, path: Any) -> tuple[Path, str]:
     if not isinstance(path, str) or not path:
-        raise InputError("a stimulus has no path", where=f"stimuli {stimuli.name!r}", got=repr(path), fix=f"see ids {examples(stimuli.ids)}")
+        raise InputError(
+            "a stimulus has no path", where=f"stimuli {stimuli.name!r}", got=repr(path), fix=f"see ids {examples(stimuli.ids)}"
+        )
     file, _, inner = path.partition("::")
     return (Path(file) if stimuli.root is None else stimuli.root / file), inner
 

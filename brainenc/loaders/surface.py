@@ -111,7 +111,12 @@ def surface_labels(files: Mapping[str, str | Path], space: SurfaceSpace) -> npt.
     for side, path in files.items():
         maps = read_maps(path, side)
         if maps.shape != (1, sizes[side]):
-            raise DataError("label file does not fit the surface", where=path, expected=f"one map of {sizes[side]} vertices", got=f"{maps.shape[0]} of {maps.shape[1]}")
+            raise DataError(
+                "label file does not fit the surface",
+                where=path,
+                expected=f"one map of {sizes[side]} vertices",
+                got=f"{maps.shape[0]} of {maps.shape[1]}",
+            )
         here = space.hemi == side
         labels[here] = maps[0, space.vertex[here]]
     return labels

@@ -41,7 +41,9 @@ def load_table(
     table = read_table(path, header=not names)
     if names:
         if len(names) != len(table.columns):
-            raise DataError("table has another number of columns", where=path, expected=f"{len(names)}: {', '.join(names)}", got=len(table.columns))
+            raise DataError(
+                "table has another number of columns", where=path, expected=f"{len(names)}: {', '.join(names)}", got=len(table.columns)
+            )
         table.columns = pd.Index(list(names))
     for old in wanted.values():
         need_column(table, old, str(path))

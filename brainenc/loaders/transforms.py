@@ -88,7 +88,9 @@ def check_transform(names: str, where: str = "transform") -> tuple[str, ...]:
     parts = tuple(name.strip() for name in names.split("+")) if names else ()
     for name in parts:
         if name not in TRANSFORMS:
-            raise InputError("unknown transform", where=where, expected=", ".join(TRANSFORMS), got=repr(name), fix=did_you_mean(name, TRANSFORMS))
+            raise InputError(
+                "unknown transform", where=where, expected=", ".join(TRANSFORMS), got=repr(name), fix=did_you_mean(name, TRANSFORMS)
+            )
     return parts
 
 
@@ -123,11 +125,14 @@ def _bytes(array: Array, where: str) -> npt.NDArray[np.uint8]:
         if array.size and (array.min() < 0 or array.max() > 255):
             raise DataError("stimulus values are not bytes", where=where, expected="0 to 255", got=f"{array.min()} to {array.max()}")
         return array.astype(np.uint8)
-    raise DataError("stimulus holds fractions", where=where, got=f"dtype {array.dtype}", fix="say their range: transform unit, signed or byte")
+    raise DataError(
+        "stimulus holds fractions", where=where, got=f"dtype {array.dtype}", fix="say their range: transform unit, signed or byte"
+    )
 
 
 def _scaled(array: Array, low: float, high: float, where: str) -> Array:
     values = array.astype(np.float64)
-    if not np.isfinite(values).all() or (values.size and (values.min() < low - 1e-6 or values.max() > high + 1e-6)):
-        raise DataError("stimulus values are outside their range", where=where, expected=f"{low:g} to {high:g}", got=f"{np.nanmin(values):.4g} to {np.nanmax(values):.4g}")
+    span = (float(values.min()), float(values.max())) if values.size else (low, high)
+    if not (span[0] >= low - 1e-6 and span[1] <= high + 1e-6):
+        raise DataError("stimulus values are outside their range", where=where, expected=f"{low:g} to {high:g}", got=f"{span[0]:.4g} to {span[1]:.4g}")
     return np.rint(np.clip((values - low) / (high - low), 0, 1) * 255).astype(np.uint8)

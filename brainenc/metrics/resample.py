@@ -85,11 +85,17 @@ def permutation_p(
     keys: Sequence[object] = (),
     units: Sequence[npt.ArrayLike] | None = None,
     aggregate: str = "folds",
+    crossed: bool = True,
 ) -> Floats:
     """Return the one-sided permutation p-value of Pearson's r of each target: p = (1 + #{r* ≥ r}) / (1 + n).
 
     The rows of the observed test responses are permuted within each fold, units as wholes. The model is not refitted: the null
     is that its predictions have nothing to do with the test responses.
+
+    Folds that train one another are not independent. With linear predictions y_f' K_fg y_g summed over the folds g that train
+    fold f, each product stands in the score of f and in that of g, which doubles the variance of their sum, while permuting one
+    side at a time sees it once. So for crossed folds the null r* is spread by √2 about its mean; without it 12 to 16 % of pure
+    noise targets have p < 0.05.
 
     Parameters
     ----------
@@ -104,6 +110,8 @@ def permutation_p(
         Exchangeable units of each fold: blocks of scans for time series; single rows where not given.
     aggregate : {"folds", "pooled"}
         Mean of the correlations of the folds, or one correlation over all rows.
+    crossed : bool
+        Whether several folds train one another, as in cross-validation. A single fold is never crossed.
 
     Returns
     -------
@@ -126,6 +134,9 @@ def permutation_p(
     out = np.empty(n_targets)
     for part in column_chunks(sum(len(y) for y, _ in folds), n_targets):
         observed, null = _null(folds, orders, part, pooled=aggregate == "pooled")
+        if crossed and len(folds) > 1:
+            middle = null.mean(axis=0)
+            null = middle + np.sqrt(2.0) * (null - middle)
         # a tie with the observed value (the identity drawn again) must count as at least as large, whatever the rounding
         hits = (null >= observed - 1e-12).sum(axis=0)
         out[part] = np.where(np.isnan(observed), np.nan, (1 + hits) / (1 + n))

@@ -58,6 +58,7 @@ class Group:
     facts: str
     headline: str
     headline_note: str
+    tally: str
     claims: list[Claim]
     claims_note: str
     several_subjects: bool
@@ -89,7 +90,7 @@ def describe_group(name: str, scores: Scores, study: Mapping[str, Any], position
     hidden = len(table.subjects) * len(table.regions) - len(claims)
     claims_note += f" {hidden} further rows are in the table below." if hidden > 0 else ""
     return Group(
-        anchor=f"part-{position}", name=name, facts=_facts(scores, table), headline=headline, headline_note=note, claims=claims, claims_note=claims_note,
+        anchor=f"part-{position}", name=name, facts=_facts(scores, table), headline=headline, headline_note=note, tally=_tally(claims), claims=claims, claims_note=claims_note,
         several_subjects=len(table.subjects) > 1, models=[(m, i) for m, i in hues.items()], label=score_label(metric),
         figures=main_figures(scores, table) + other_metrics(scores, [m for m in known if m != metric]), regions=_region_table(scores, known),
         winners=_winner_table(rows), winners_reason=reason, methods=methods(scores, table), caveats=caveats(scores, table) + list(study["caveats"]),
@@ -169,6 +170,16 @@ def _headline(scores: Scores, table: Summary, claims: list[Claim]) -> tuple[str,
     interval = f"95 % CI {top.interval[0]:.2f} to {top.interval[1]:.2f} over test stimuli" if top.interval else "no interval (predictions were not kept)"
     ceiling = f"ceiling {top.ceiling:.2f}" if np.isfinite(top.ceiling) else f"no ceiling ({scores.ceiling_status})"
     return text, f"Median over {top.n_targets} targets; {interval}; {ceiling}; {top.n_test} test rows; {scores.split}."
+
+
+def _tally(claims: list[Claim]) -> str:
+    """Return how often each model holds the chosen layer, where there are several rows and models."""
+    models = [claim.layer.split("/", 1)[0] for claim in claims]
+    counts = sorted(((models.count(m), m) for m in dict.fromkeys(models)), key=lambda pair: -pair[0])
+    if len(claims) < 3:
+        return ""
+    what = "subject-region pairs" if len({c.subject for c in claims}) > 1 else "regions"
+    return f"Over {len(claims)} {what} the best layer belongs to " + ", ".join(f"{m} in {n}" for n, m in counts) + "."
 
 
 def _facts(scores: Scores, table: Summary) -> str:

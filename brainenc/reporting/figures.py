@@ -36,13 +36,12 @@ class Figure:
 def main_figures(scores: Scores, table: Summary) -> list[Figure]:
     """Return the figures of one section in reading order; one that cannot be drawn for these data is left out."""
     metric, label = table.metric, score_label(table.metric)
-    split = scores.split
     best = "; ".join(f"{r}: {table.names[i]} {number(float(v))}" for r, i, v in _best(table))
     figures = [
         _figure(
             lambda: viz.layer_region_heatmap(scores, metric, title=""), "Layer by region",
             f"Heat map of {len(table.layers)} layers by {len(table.regions)} regions. Highest in each region: {best}.",
-            f"Median {label} over the targets of each region on held-out data ({split}).",
+            f"{label} on held-out data.",
         )
     ]  # fmt: skip
     if len(table.layers) > 1:
@@ -50,7 +49,7 @@ def main_figures(scores: Scores, table: Summary) -> list[Figure]:
             _figure(
                 lambda: viz.layer_profiles(scores, metric, title=""), "Through the layers",
                 f"Line plots of {label} against layer, one panel for each of {len(table.regions)} regions.",
-                "Each panel is one region; the dashed line is its noise ceiling." if np.isfinite(table.ceiling).any() else "Each panel is one region.",
+                "Each panel is one region.",
             )  # fmt: skip
         )
     figures += _maps(scores, table)
@@ -95,7 +94,7 @@ def _maps(scores: Scores, table: Summary) -> list[Figure | None]:
         made.append(
             _figure(
                 lambda s=subject: viz.score_map(scores, subject=s, metric=table.metric, title=""), f"Where, subject {subject}",  # type: ignore[misc]
-                f"Map of {label} of every target of subject {subject}.", f"Held-out {label} of each target. Grey: not measured or no value.{rest}", folded=folded,
+                f"Map of {label} of every target of subject {subject}.", f"Held-out {label} of each target; grey where nothing was measured.{rest}", folded=folded,
             )  # fmt: skip
         )
         if len(table.layers) > 1:
@@ -109,28 +108,17 @@ def _maps(scores: Scores, table: Summary) -> list[Figure | None]:
     return made
 
 
-def _figure(draw: Callable[[], Any], title: str, alt: str, caption: str, *, folded: bool = False) -> Figure | None:
+def _figure(draw: Callable[[], Any], title: str, alt: str, caption: str = "", *, folded: bool = False) -> Figure | None:
+    """Draw and embed; the caption is the note that the figure carries as its label, and more where there is more to say."""
     try:
         figure = draw()
     except BrainencError:
         return None
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": "brainenc"})
-    content, width, height = _compact(buffer.getvalue())
-    source = "data:image/png;base64," + base64.b64encode(content).decode()
-    return Figure(source=source, width=width, height=height, alt=alt, caption=caption, title=title, folded=folded)
-
-
-def _compact(png: bytes) -> tuple[bytes, int, int]:
-    """Return the PNG with at most 256 colours (a third of the bytes; the eye sees no difference in plots) and its size."""
-    from PIL import Image
-
-    with Image.open(io.BytesIO(png)) as image:
-        flat = image.convert("RGB").quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-        buffer = io.BytesIO()
-        flat.save(buffer, format="PNG", optimize=True)
-        content = buffer.getvalue()
-        return (content if len(content) < len(png) else png), image.width, image.height
+    figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": "brainenc"}, pil_kwargs={"compress_level": 6})
+    width, height = (round(DPI * inches) for inches in figure.get_size_inches())
+    source = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return Figure(source=source, width=width, height=height, alt=alt, caption=f"{caption} {figure.get_label()}".strip(), title=title, folded=folded)
 
 
 def _best(table: Summary) -> list[tuple[str, int, float]]:

@@ -22,7 +22,7 @@ def methods(scores: Scores, table: Summary) -> list[tuple[str, str]]:
     n_test = n_test[n_test > 0]
     lines = [
         ("Data", _data(scores, table, facts)),
-        ("Split", f"{_sentence(scores.split)} {_rows(scores, n_test)}{_trained(facts)}"),
+        ("Split", f"{scores.split}: {_rows(scores, n_test)}{_trained(facts)}"),
         ("Rows", _by_subject(facts.get("average"), "{}")),
         ("Encoder", _encoder(facts)),
         ("Penalties", _penalties(scores, facts)),
@@ -56,6 +56,9 @@ def caveats(scores: Scores, table: Summary) -> list[str]:
     if (n_test > 0).any() and int(np.median(n_test[n_test > 0])) < FEW_TEST_ROWS:
         n = int(np.median(n_test[n_test > 0]))
         found.append(f"Only {n} test rows: a correlation of about {2 / np.sqrt(n):.2f} for a single target would be reached by chance.")
+    shared = sum(int(v) for v in _mapping(scores.provenance.get("test_stimuli_in_training")).values() if isinstance(v, int))
+    if shared:
+        found.append(f"{shared} test stimuli were also shown in training rows: scores may rest on memory of the stimulus.")
     if len(table.subjects) == 1:
         found.append("One subject: nothing here says how the result generalises to other people.")
     found.append("A layer that predicts well is not thereby the mechanism; regions differ in noise, so read scores beside their ceilings.")
@@ -101,13 +104,12 @@ def _by_subject(value: Any, pattern: str) -> str:
 def _encoder(facts: Mapping[str, Any]) -> str:
     encoder = facts.get("encoder")
     if isinstance(encoder, Mapping):
-        name = encoder.get("name", encoder.get("class", "encoder"))
-        knobs = _mapping(encoder.get("parameters", {k: v for k, v in encoder.items() if k not in ("name", "class")}))
-        text = f"{name}({', '.join(f'{k}={v!r}' for k, v in knobs.items())})"
+        knobs = ", ".join(f"{k}={v!r}" for k, v in _mapping(encoder.get("params")).items() if v is not None)
+        text = f"{encoder.get('name', 'encoder')}({knobs})"
     else:
         text = str(encoder or "not recorded")
     solvers = dict.fromkeys(str(v) for v in _mapping(facts.get("solver")).values() if v)
-    return f"{text}{f'; solved in {chr(32).join(solvers)} form' if len(solvers) == 1 else ''}. Fitted on training rows only."
+    return f"{text}{f'; solved in {next(iter(solvers))} form' if len(solvers) == 1 else ''}. Fitted on training rows only."
 
 
 def _penalties(scores: Scores, facts: Mapping[str, Any]) -> str:

@@ -117,6 +117,13 @@ def prompts(attribute: str, *, opening: str = "a photo of {}", wording: int = 0)
     return [opening.format(phrase) for phrase in phrases]
 
 
+def phrases() -> list[str]:
+    """Return phrases that together contain every word a caption or prompt may contain (apart from the openings)."""
+    nouns = [*CATEGORIES, "thing", "object"]
+    wordings = [phrase for pair in (*_PLACES.values(), *_GROUNDS.values()) for phrase in pair]
+    return [*nouns, *map(plural, nouns), *COLOURS, *COUNTS, *TEXTURES, *wordings, "a", "an", "some", "and a small"]
+
+
 def plural(noun: str) -> str:
     """Return the plural of one of our nouns."""
     return _PLURAL.get(noun, noun + "s")

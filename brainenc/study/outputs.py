@@ -122,8 +122,9 @@ def _write_maps(root: Path, tasks: Sequence[Task], store: Store) -> tuple[list[d
     notes: list[str] = []
     for (analysis, unit), group in _by_unit(tasks):
         per_seed = [stack([read_scores(store, task.key) for task in same]) for same in _by_seed(group)]
-        models = list(dict.fromkeys(task.model.name for task in group))
-        for name, vector in _vectors(per_seed, models, notes, f"{analysis} {unit.label}"):
+        if not per_seed:
+            continue
+        for name, vector in _vectors(per_seed, notes, f"{analysis} {unit.label}"):
             value = "ceiling" if name == "ceiling" else "score"
             facts = {"analysis": analysis, "dataset": unit.title, "subject": unit.subject, "session": unit.session, "map": name, "value": value}
             folder = root / "maps" / slug(analysis) / slug(responses_name(unit))
@@ -133,9 +134,10 @@ def _write_maps(root: Path, tasks: Sequence[Task], store: Store) -> tuple[list[d
     return rows, notes
 
 
-def _vectors(per_seed: list[Scores], models: list[str], notes: list[str], where: str) -> Iterator[tuple[str, np.ndarray]]:
+def _vectors(per_seed: list[Scores], notes: list[str], where: str) -> Iterator[tuple[str, np.ndarray]]:
     """Yield the name and the values (n_targets,) of each map: means over the split seeds, of the first metric."""
     metric = per_seed[0].entries["metric"].iloc[0]
+    models = list(dict.fromkeys(per_seed[0].entries["model"]))
     groups = [("best", None)] if len(models) > 1 else []
     for name, model in [*groups, *((model, model) for model in models)]:
         chosen = [scores if model is None else scores.entry(model=model) for scores in per_seed]

@@ -79,8 +79,8 @@ def brain_map(
         else:
             fig, more = _distribution(space, values, label)
         lost = int(np.isnan(values).sum())
-        parts = [note, more, f"{lost} of {len(values)} targets have no value" if lost else ""]
-        style.heading(fig, title, ". ".join(p.rstrip(".") for p in parts if p))
+        parts = [note, more, f"without a value: {lost} of {len(values)} targets" if lost else ""]
+        style.heading(fig, title, ". ".join(p[:1].upper() + p[1:].rstrip(".") for p in parts if p))
     return fig
 
 

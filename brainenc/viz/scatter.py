@@ -99,7 +99,7 @@ def _dots(ax: Any, table: Summary, region: npt.NDArray[Any], ceiling: npt.NDArra
         label = style.shorten(name, 20) + (f"  {100 * ratio:.0f} %" if np.isfinite(ratio) else "")
         ax.plot(np.median(ceiling[here]), np.median(score[here]), "o", markersize=9, color=colors[name], markeredgecolor="white", markeredgewidth=1.4, label=label, zorder=4)
     if len(table.regions) <= 24:
-        ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), title="median score / median ceiling", title_fontsize=8, labelspacing=0.7, handletextpad=0.4)
+        ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), title="median score /\nmedian ceiling", title_fontsize=8, alignment="left", labelspacing=0.7, handletextpad=0.4)
 
 
 def _note(table: Summary, scores: Scores, layer: str | None, ceiling: npt.NDArray[np.float64], score: npt.NDArray[np.float64]) -> str:
@@ -108,5 +108,5 @@ def _note(table: Summary, scores: Scores, layer: str | None, ceiling: npt.NDArra
     if len(table.layers) == 1:
         which = f"layer {table.names[0]}"
     lost = int((~(np.isfinite(ceiling) & np.isfinite(score))).sum())
-    missing = f" {lost} targets without a score or a ceiling are left out." if lost else ""
-    return f"One dot per target, {which}; large dots are medians of a region. {scores.split}. {scores.ceiling_status}.{missing}"
+    missing = f" Left out, without a score or a ceiling: {lost}." if lost else ""
+    return f"One dot per target, {which}; large dots are medians of a region. Split: {scores.split}. Ceiling: {scores.ceiling_status}.{missing}"

@@ -97,11 +97,17 @@ def number(value: float, digits: int = 2) -> str:
 
 
 def heading(fig: Any, title: str, note: str = "") -> None:
-    """Set a bold title at the upper left and a quiet note at the lower left; an empty text leaves its place out."""
+    """Set a bold title at the upper left and a quiet note at the lower left.
+
+    An empty title leaves both out, for pages that caption figures themselves: the note is then only the figure's label.
+    """
     import textwrap
 
-    if title:
-        fig.suptitle(plain(title), x=0.008, ha="left", fontsize=12.5, fontweight="bold", color=INK)
+    note = f"{note[:1].upper()}{note[1:].rstrip('.')}." if note else ""
+    fig.set_label(note)
+    if not title:
+        return
+    fig.suptitle(plain(title), x=0.008, ha="left", fontsize=12.5, fontweight="bold", color=INK)
     if note:
         lines = textwrap.wrap(plain(note), max(30, int(fig.get_figwidth() * 15)))
         fig.supxlabel("\n".join(lines), x=0.008, ha="left", fontsize=8.2, color=SOFT, linespacing=1.4)

@@ -125,6 +125,7 @@ def draw_view(ax: Any, view: str, colors: dict[str, Floats], *, regions: Regions
     shade = np.clip(np.concatenate(shades)[order], 0, 1)
     mesh = PolyCollection(np.concatenate(polygons)[order], facecolors=shade, edgecolors=shade, linewidths=0.25, rasterized=True)
     ax.add_collection(mesh)
+    mesh.set_in_layout(False)
     ax.autoscale_view()
     ax.set_aspect("equal")
     ax.set_axis_off()

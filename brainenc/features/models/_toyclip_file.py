@@ -1,7 +1,8 @@
 """Reading ToyCLIP from its own small file.
 
 The file holds a float16 state dict without the token table. Of that table (49,408 rows) it stores the rows of the tokens that occur
-in the training captions (``token_ids``, ``token_rows``) and one shared row for all the others (``token_shared``).
+in the training captions (``token_ids``, ``token_rows``) and one shared row for all the others (``token_shared``). Counters of batches
+are left out: evaluation does not read them.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ def config() -> dict[str, Any]:
     return json.loads((FOLDER / "config.json").read_text(encoding="utf-8"))
 
 
-def build() -> Any:
-    """Return an untrained `open_clip.CLIP` of this architecture."""
+def build(settings: dict[str, Any] | None = None) -> Any:
+    """Return an untrained `open_clip.CLIP` of this architecture, or of other settings of the same form."""
     from open_clip.model import CLIP
 
-    return CLIP(**config())
+    return CLIP(**(config() if settings is None else settings))
 
 
 def state_dict(path: str | Path | None = None) -> dict[str, Any]:
@@ -54,9 +55,42 @@ def state_dict(path: str | Path | None = None) -> dict[str, Any]:
 
 
 def load(path: str | Path | None = None) -> tuple[Any, dict[str, Any], Any]:
-    """Return the trained model in evaluation mode, its preprocessing and its tokenizer."""
-    model = build()
-    model.load_state_dict(state_dict(path))
+    """Return the trained model in evaluation mode, its preprocessing and its tokenizer.
+
+    Parameters
+    ----------
+    path : path, optional
+        Another ToyCLIP file; the package's own when not given.
+
+    Returns
+    -------
+    model : open_clip.CLIP
+        float32; the visual stages are ``visual.layer1`` to ``visual.layer4`` and ``visual.attnpool``.
+    preprocess : dict
+        ``size`` (pixels), ``interpolation``, ``crop``, ``mean`` and ``std`` (of channels scaled to 0-1).
+    tokenizer : open_clip.SimpleTokenizer
+        Texts to int64 tokens of shape (n_texts, context_length).
+
+    Raises
+    ------
+    DataError
+        When the file is missing, is not a ToyCLIP file, or does not fit the configuration.
+
+    Examples
+    --------
+    >>> model, preprocess, tokenizer = load()
+    >>> tuple(model.encode_text(tokenizer(["a red circle"])).shape)
+    (1, 64)
+    """
+    import torch
+
+    with torch.random.fork_rng(devices=[]):  # building draws weights, which are then replaced
+        model = build()
+    counters = {name: value for name, value in model.state_dict().items() if name.endswith("num_batches_tracked")}
+    try:
+        model.load_state_dict(counters | state_dict(path))
+    except RuntimeError as error:
+        raise DataError("the ToyCLIP file does not fit its configuration", where=path or FOLDER, got=str(error)) from error
     return model.eval(), dict(PREPROCESS), tokenizer()
 
 

@@ -61,7 +61,7 @@ def build(variant: str, *, kind: str, weights: Any, model_kwargs: dict[str, Any]
         raise InputError("gabor has no variants", where=f"gabor:{variant}", fix="use model_kwargs=")
     options = {**OPTIONS, **_checked(model_kwargs)}
     settings = Preprocess.build({"size": 64, "interpolation": "bicubic", "crop": 1.0, "mean": (0, 0, 0), "std": (1, 1, 1)}, preprocess)
-    smallest = 2 ** (int(options["scales"]) + 2)
+    smallest = 2 ** (int(options["scales"]) + 1)  # the longest wavelength
     if min(settings.size) < smallest or int(options["grid"]) > min(settings.size):
         raise InputError("images are too small for this pyramid", where="gabor", expected=f"a size of at least {smallest}", got=settings.size)
     return Gabor("gabor", options, settings)
