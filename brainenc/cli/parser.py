@@ -38,14 +38,18 @@ def _list(commands: argparse._SubParsersAction, common: argparse.ArgumentParser)
     text = "list the data sets or the models that are known"
     parser = commands.add_parser("list", help=text, description=text, parents=[common])
     parser.add_argument("what", choices=("datasets", "models"))
-    parser.add_argument("contains", nargs="?", default="", metavar="TEXT", help="only names that contain this text")
+    parser.add_argument("pattern", nargs="?", default="", metavar="TEXT", help='only names that contain this text; models also by glob: "timm:*resnet*"')
 
 
 def _fetch(commands: argparse._SubParsersAction, common: argparse.ArgumentParser) -> None:
     text = "download a data set: shows files, bytes and free disk, resumes, verifies"
     parser = commands.add_parser("fetch", help=text, description=text, parents=[common])
     parser.add_argument("dataset")
+    for name in ("subject", "session", "variant"):
+        parser.add_argument(f"--{name}", metavar="NAME", help=f"only the files of this {name}")
     parser.add_argument("--root", metavar="FOLDER", help="where to put it (default: BRAINENC_DATA or the user's cache)")
+    parser.add_argument("--dry-run", action="store_true", help="say what it takes and download nothing")
+    parser.set_defaults(resume="what has arrived is kept; start the same command again to go on")
 
 
 def _extract(commands: argparse._SubParsersAction, common: argparse.ArgumentParser) -> None:

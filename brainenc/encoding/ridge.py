@@ -308,7 +308,7 @@ def _folds(cv: Any, X: Array, Y: Array, groups: Any) -> Any:
             raise InputError("too many or too few folds", where="cv", expected=f"2 to {n} (n_samples)", got=cv, fix='cv="loo" leaves one row out')
         test_rows = np.array_split(np.arange(n), cv)
         return [(np.setdiff1d(np.arange(n), test), test) for test in test_rows]
-    if hasattr(cv, "split"):
+    if hasattr(cv, "split") and not isinstance(cv, str | bytes):
         try:
             pairs: Iterable[Any] = list(cv.split(X, Y, groups))
         except ValueError as error:

@@ -191,8 +191,8 @@ def _facts(scores: Scores, table: Summary) -> str:
 
 
 def _region_table(scores: Scores, known: list[str]) -> Table:
-    columns = [("subject", "text"), ("region", "text"), ("model", "text"), ("layer", "text"), ("metric", "text"), ("median", "number"), ("lower quartile", "number"),
-               ("upper quartile", "number"), ("ceiling", "number"), ("score / ceiling", "number"), ("chosen", "text"), ("targets", "number"), ("without score", "number")]  # fmt: skip
+    names = ("subject", "region", "model", "layer", "metric", "median", "Q1", "Q3", "ceiling", "share", "chosen", "n", "no score")
+    columns = [(name, "text" if i < 5 or name == "chosen" else "number") for i, name in enumerate(names)]
     rows: list[list[tuple[str, str]]] = []
     for metric in known:
         table = summarize(scores, metric)
@@ -209,12 +209,12 @@ def _region_table(scores: Scores, known: list[str]) -> Table:
 
 def _winner_table(rows: list[dict[str, Any]]) -> Table:
     columns = [("subject", "text"), ("region", "text"), ("winner", "text"), ("score", "number"), ("runner-up", "text"), ("difference", "number"),
-               ("95 % CI, low", "number"), ("95 % CI, high", "number"), ("distinct", "text")]  # fmt: skip
+               ("95 % CI", "number"), ("distinct", "text")]  # fmt: skip
     cells = []
     for row in rows[:MAX_ROWS]:
-        numbers = [_cell(float(row[k]), 3) for k in ("difference", "ci_low", "ci_high")]
-        cells.append([*((str(row[k]), "") for k in ("subject", "region", "winner")), _cell(float(row["score"])), (str(row["runner_up"]), ""), *numbers,
-                      ("yes" if bool(row["distinct"]) else "no", "")])  # fmt: skip
+        low, high = _cell(float(row["ci_low"])), _cell(float(row["ci_high"]))
+        cells.append([*((str(row[k]), "") for k in ("subject", "region", "winner")), _cell(float(row["score"])), (str(row["runner_up"] or "–"), ""),
+                      _cell(float(row["difference"])), (f"{low[0]} to {high[0]}", low[1]), ("yes" if bool(row["distinct"]) else "no", "")])  # fmt: skip
     return Table(columns, cells)
 
 

@@ -16,7 +16,7 @@ from brainenc.nouns import Scores
 from brainenc.viz.style import number, score_label
 from brainenc.viz.summaries import Summary
 
-DPI = 130
+DPI, SHOWN_DPI = 140, 100  # pixels in the file, and on the page, per inch of figure
 MAX_SUBJECTS = 4
 
 
@@ -116,7 +116,7 @@ def _figure(draw: Callable[[], Any], title: str, alt: str, caption: str = "", *,
         return None
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": "brainenc"}, pil_kwargs={"compress_level": 6})
-    width, height = (round(DPI * inches) for inches in figure.get_size_inches())
+    width, height = (round(SHOWN_DPI * inches) for inches in figure.get_size_inches())
     source = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
     return Figure(source=source, width=width, height=height, alt=alt, caption=f"{caption} {figure.get_label()}".strip(), title=title, folded=folded)
 

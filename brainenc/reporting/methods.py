@@ -55,7 +55,7 @@ def caveats(scores: Scores, table: Summary) -> list[str]:
     n_test = scores.n_test.sum(axis=0)
     if (n_test > 0).any() and int(np.median(n_test[n_test > 0])) < FEW_TEST_ROWS:
         n = int(np.median(n_test[n_test > 0]))
-        found.append(f"Only {n} test rows: a correlation of about {2 / np.sqrt(n):.2f} for a single target would be reached by chance.")
+        found.append(f"Only {n} test rows: by chance alone one target in twenty would have a correlation beyond about ±{1.96 / np.sqrt(max(n - 1, 1)):.2f}.")
     shared = sum(int(v) for v in _mapping(scores.provenance.get("test_stimuli_in_training")).values() if isinstance(v, int))
     if shared:
         found.append(f"{shared} test stimuli were also shown in training rows: scores may rest on memory of the stimulus.")

@@ -69,9 +69,9 @@ def load(subject: str = "01", *, seed: int = 0, cache: str | Path | None = None)
     stimuli = scenes(check_seed(seed), cache=cache)
     entry = _subject_entry(subject, seed, stimuli, cache)
     space = place(REGIONS, seed=seed, subject=subject)[1]
-    header = entry.json("facts")
+    header = entry.json("facts.json")
     return stimuli, Responses(
-        values=entry.array("values", mmap=False), samples=entry.table("samples"), targets=entry.table("targets"), space=space,
+        values=entry.array("values.npy", mmap=False), samples=entry.table("samples.parquet"), targets=entry.table("targets.parquet"), space=space,
         units="z (simulated)", name=subject, provenance=header,
     )  # fmt: skip
 
@@ -79,7 +79,7 @@ def load(subject: str = "01", *, seed: int = 0, cache: str | Path | None = None)
 def truth(subject: str = "01", *, seed: int = 0, cache: str | Path | None = None) -> npt.NDArray[np.float32]:
     """Return the noise-free signal (n_images, n_targets) of a subject, in the order of the stimuli."""
     stimuli = scenes(check_seed(seed), cache=cache)
-    return np.asarray(_subject_entry(str(subject), seed, stimuli, cache).array("signal"))
+    return np.asarray(_subject_entry(str(subject), seed, stimuli, cache).array("signal.npy"))
 
 
 def scenes(seed: int = 0, *, cache: str | Path | None = None) -> StimulusSet:
@@ -95,7 +95,7 @@ def scenes(seed: int = 0, *, cache: str | Path | None = None) -> StimulusSet:
         table["split"] = ["train"] * N_TRAIN + ["test"] * N_TEST
         table["path"] = [f"images.npy::[{i}]" for i in range(len(table))]
         entry = store.put(key, {"images.npy": rendered.images, "table.parquet": table.reset_index()}, {"step": "insilico scenes", "seed": seed})
-    return StimulusSet(entry.table("table"), root=entry.path, kind="image", name=f"insilico scenes, seed {seed}")
+    return StimulusSet(entry.table("table.parquet"), root=entry.path, kind="image", name=f"insilico scenes, seed {seed}")
 
 
 def _subject_entry(subject: str, seed: int, stimuli: StimulusSet, cache: str | Path | None) -> Any:

@@ -151,7 +151,7 @@ def _regions(ax: Any, table: Summary) -> None:
 
 
 def _note(table: Summary, scores: Scores) -> str:
-    people = f"mean of {len(table.subjects)} subjects; " if len(table.subjects) > 1 else ""
+    people = f", mean of {len(table.subjects)} subjects" if len(table.subjects) > 1 else ""
     dots = "Dots: subjects whose training rows alone choose that layer. " if (table.chosen >= 0).any() and len(table.layers) > 1 else ""
     frame = "Frame: highest held-out score of the region. " if len(table.layers) > 1 else ""
-    return f"Median over the targets of a region, {people}{scores.split}. {frame}{dots}Ceiling: {scores.ceiling_status}."
+    return f"Median over the targets of a region{people}. Split: {scores.split}. {frame}{dots}Ceiling: {scores.ceiling_status}."

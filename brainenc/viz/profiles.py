@@ -112,5 +112,5 @@ def _mean(rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 def _note(table: Summary, scores: Scores, hidden: int) -> str:
     who = "Thick: mean of the subjects; thin: each subject" if len(table.subjects) > 1 else "Band: interquartile range over the targets"
     more = f" {hidden} further regions are not drawn." if hidden else ""
-    ceiling = "" if np.isfinite(table.ceiling).any() else f" No ceiling: {scores.ceiling_status}."
-    return f"Median over the targets of a region. {who}. Dashed: noise ceiling. Split: {scores.split}.{ceiling}{more}" if not ceiling else f"Median over the targets of a region. {who}. Split: {scores.split}.{ceiling}{more}"
+    ceiling = "Dashed: noise ceiling" if np.isfinite(table.ceiling).any() else f"No ceiling: {scores.ceiling_status}"
+    return f"Median over the targets of a region. {who}. {ceiling}. Split: {scores.split}.{more}"

@@ -77,7 +77,7 @@ def _frame(ax: Any, ceiling: npt.NDArray[np.float64], score: npt.NDArray[np.floa
     bottom = float(min(score[known].min(), ceiling[known].min(), 0.0)) if known.any() else 0.0
     ax.grid(True)
     ax.plot([0, top], [0, top], color=style.CEILING, linewidth=1.2, linestyle=(0, (4, 2)))
-    ax.annotate("score = ceiling", (0.8 * top, 0.8 * top), xytext=(-4, 5), textcoords="offset points", rotation=45, rotation_mode="anchor",
+    ax.annotate("score = ceiling", (0.16 * top, 0.16 * top), xytext=(-4, 5), textcoords="offset points", rotation=45, rotation_mode="anchor",
                 transform_rotates_text=True, fontsize=8, color=style.CEILING, ha="center")  # fmt: skip
     ax.axhline(0, color=style.FAINT, linewidth=0.8)
     ax.set(xlabel=f"noise ceiling ({label})", ylabel=f"held-out score ({label})", xlim=(min(0.0, bottom), top), ylim=(min(bottom * 1.05, -0.02 * top), top))

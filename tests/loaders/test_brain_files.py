@@ -113,7 +113,8 @@ def test_gifti_of_both_hemispheres(tmp_path, rng):
 def test_mgh_surface_data_and_labels(tmp_path, rng):
     for n_maps, name in ((5, "beta"), (1, "label")):
         for side, n in (("lh", 7), ("rh", 9)):
-            data = rng.integers(0, 4, (n, 1, 1, n_maps)).astype(np.float32)
+            shape = (n, 1, 1, n_maps) if n_maps > 1 else (n, 1, 1)
+            data = rng.integers(0, 4, shape).astype(np.float32)
             nib.save(nib.MGHImage(data, np.eye(4)), tmp_path / f"{side}.{name}.mgz")
     brain = load_surface({"left": tmp_path / "lh.beta.mgz", "right": tmp_path / "rh.beta.mgz"})
     for side, columns in (("lh", slice(0, 7)), ("rh", slice(7, 16))):

@@ -71,12 +71,14 @@ def _extras() -> Iterator[tuple[str, str]]:
 
 def _datasets() -> Iterator[tuple[str, str]]:
     from brainenc import datasets
+    from brainenc.datasets.places import find_folder
 
     for name in datasets.names():
+        manifest = datasets.manifest(name)
+        if manifest.generator:
+            yield name, "simulated on first use"
+            continue
         try:
-            units = datasets.units(name)
-            first = units[0] if units else {}
-            datasets.load(name, first.get("subject"), session=first.get("session"), variant=first.get("variant"))
-            yield name, f"found, {len(units)} units"
-        except BrainencError as error:
-            yield name, f"not found: {str(error).split('. ')[0]}"
+            yield name, f"in {find_folder(manifest, datasets.units(name)[0])}"
+        except BrainencError:
+            yield name, f"not here: brainenc fetch {name}"

@@ -9,7 +9,7 @@ from brainenc.cli.console import say, show
 
 def execute(args: argparse.Namespace) -> int:
     """Print the names that are known."""
-    return _datasets(args.contains) if args.what == "datasets" else _models(args.contains)
+    return _datasets(args.pattern) if args.what == "datasets" else _models(args.pattern)
 
 
 def _datasets(contains: str) -> int:
@@ -26,10 +26,10 @@ def _datasets(contains: str) -> int:
     return 0
 
 
-def _models(contains: str) -> int:
+def _models(pattern: str) -> int:
     from brainenc.features import list_models
 
-    for name in list_models():
-        if contains.lower() in name.lower():
-            say(name)
+    names = list_models(pattern) if any(c in pattern for c in ":*?[") else [name for name in list_models() if pattern.lower() in name.lower()]
+    for name in names:
+        say(name)
     return 0

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shlex
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brainenc.cli.console import progress, say, show
@@ -82,8 +80,3 @@ def _preview(plan: Plan, args: argparse.Namespace) -> int:
         say(f"\n{len(table)} tasks, {len(table) - len(todo)} done, {len(todo)} to do; about {human_bytes(peak)} at most with {args.n_jobs} job(s)")
     say(f"settings: memory {plan.memory}, {seen.plan.dtype}, {seen.plan.device}, {plan.threads} thread(s) a task, batches of {plan.batch_size}")
     return 1 if seen.failures else 0
-
-
-def command_line(plan: str | Path, out: str | Path) -> str:
-    """Return the shell command that runs a plan again."""
-    return shlex.join(["brainenc", "run", str(plan), "--out", str(out)])

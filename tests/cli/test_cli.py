@@ -1,0 +1,229 @@
+"""Every command answers, says what is wrong in one message, and exits with the right code."""
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from brainenc.cli import console, main
+from brainenc.cli.commands.score import make_plan, pairs
+from brainenc.cli.parser import build_parser
+from brainenc.core.errors import BrainencWarning, DataError, InputError
+
+MANIFEST = """
+name = "tiny"
+subjects = ["a", "b"]
+[stimuli]
+table = "stimuli.csv"
+kind = "none"
+[responses]
+path = "{subject}.npy"
+ids = "stimuli"
+[targets]
+path = "targets.csv"
+"""
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """A data set of the user's own: two subjects, responses to 40 stimuli driven by three columns of a table."""
+    root = tmp_path_factory.mktemp("own")
+    rng = np.random.default_rng(5)
+    table = pd.DataFrame({f"good.{j}": rng.standard_normal(40) for j in range(3)} | {"bad.0": rng.standard_normal(40)})
+    table.insert(0, "stimulus_id", [f"s{i}" for i in range(40)])
+    table.to_csv(root / "stimuli.csv", index=False)
+    pd.DataFrame({"roi": ["V1"] * 3 + ["V4"] * 5}).to_csv(root / "targets.csv", index=False)
+    for subject in "ab":
+        np.save(root / f"{subject}.npy", table.iloc[:, 1:4].to_numpy() @ rng.standard_normal((3, 8)) + rng.standard_normal((40, 8)))
+    (root / "tiny.toml").write_text(MANIFEST)
+    return root / "tiny.toml"
+
+
+def _score(tiny, out, *more):
+    return main(["score", str(tiny), "--model", "table:good", "--model", "table:bad", "--out", str(out), "-q", *more])
+
+
+def test_score_prints_the_best_layer_of_each_region_and_writes_results(tiny, tmp_path, capsys):
+    assert _score(tiny, tmp_path / "out", "--seed", "0", "--seed", "1") == 0
+    said = capsys.readouterr()
+    rows = [re.split(r"\s{2,}", line) for line in said.out.splitlines()[1:5]]
+    assert [(row[1], row[2], row[3]) for row in rows] == [(s, r, "table:good") for s in "ab" for r in ("V1", "V4")]
+    summary = pd.read_csv(tmp_path / "out" / "summary.csv")
+    good = summary[summary["model"] == "table:good"].groupby(["subject", "roi"])["score"].mean()
+    assert [float(row[6]) for row in rows] == pytest.approx(good.tolist(), abs=6e-4)
+    assert set(os.listdir(tmp_path / "out")) >= {"scores.parquet", "summary.csv", "maps", "failures.csv", "provenance.json", "plan.toml"}
+    assert said.err == ""
+
+
+def test_run_does_what_score_did_from_its_plan(tiny, tmp_path, capsys):
+    assert _score(tiny, tmp_path / "one", "--subject", "b", "--roi", "V4") == 0
+    assert main(["run", str(tmp_path / "one" / "plan.toml"), "--out", str(tmp_path / "two"), "-q"]) == 0
+    assert (tmp_path / "one" / "scores.parquet").read_bytes() == (tmp_path / "two" / "scores.parquet").read_bytes()
+
+
+def test_a_dry_run_lists_tasks_memory_and_what_is_done(tiny, tmp_path, capsys):
+    assert _score(tiny, tmp_path / "out", "--dry-run") == 0
+    said = capsys.readouterr().out
+    # two extractions shared by the subjects, and 2 subjects × 2 models
+    assert "6 tasks, 0 done, 6 to do" in said and "kB" in said and not (tmp_path / "out").exists()
+    assert _score(tiny, tmp_path / "out", "--subject", "a") == 0
+    capsys.readouterr()
+    assert _score(tiny, tmp_path / "out", "--dry-run") == 0
+    assert "6 tasks, 4 done, 2 to do" in capsys.readouterr().out
+
+
+def test_some_failed_tasks_exit_with_one(tiny, tmp_path, capsys):
+    assert main(["score", str(tiny), "--model", "table:good", "--model", "table:godo", "--out", str(tmp_path / "out"), "-q"]) == 1
+    assert "2 failed" in capsys.readouterr().out
+    failures = pd.read_csv(tmp_path / "out" / "failures.csv")
+    assert failures["model"].tolist() == ["table:godo"] * 2 and failures["step"].tolist() == ["list layers"] * 2
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["score", "insilco", "--model", "gabor"], r"unknown data set 'insilco'.*Did you mean 'insilico'"),
+        (["run", "nowhere.toml"], "no such plan"),
+        (["report", "nowhere"], "no finished results here"),
+        (["score", "insilico", "--model", "gabor", "--test", "some"], "--test"),
+        (["score", "insilico", "--model", "gabor", "--split", "blocks", "--test", "0.2"], r"unknown key 'test' \[arguments: analysis\[0\]\.split\]"),
+        (["score", "insilico", "--model", "gabor", "--model-arg", "x"], "not of the form KEY=VALUE"),
+        (["score", "insilico", "--model", "gabor", "--metric", "pearsn"], "Did you mean 'pearson'"),
+        (["score", "insilico", "--model", "gabor", "--n-jobs", "0", "--subject", "9"], "no subject '9'"),
+        (["fetch", "insilco"], "Did you mean 'insilico'"),
+    ],
+)
+def test_bad_input_is_one_message_and_exit_code_two(argv, message, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(argv) == 2
+    said = capsys.readouterr()
+    assert re.search(message, said.err) and "Traceback" not in said.err and said.err.startswith(f"brainenc {argv[0]}: ") and said.out == ""
+    if argv[0] != "score":
+        assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("argv", [[], ["score"], ["score", "insilico"], ["nonsense"], ["run", "a", "--n-jobs", "many"], ["demo", "--seed", "-1"]])
+def test_wrong_usage_exits_with_two(argv, capsys):
+    assert main(argv) == 2
+
+
+def test_a_traceback_is_shown_only_when_asked_for(tmp_path):
+    with pytest.raises(DataError, match="no such plan"):
+        main(["run", str(tmp_path / "none.toml"), "-vv"])
+
+
+def test_an_interrupted_run_says_how_to_go_on(tiny, tmp_path, capsys, monkeypatch):
+    from brainenc.study import runner
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runner, "execute", interrupt)
+    assert _score(tiny, tmp_path / "out") == 130
+    assert "start the same command again" in capsys.readouterr().err
+
+
+def test_the_messages_of_places_that_cannot_be_written(tiny, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert _score(tiny, tmp_path / "file" / "out") == 2
+    assert str(tmp_path / "file") in capsys.readouterr().err
+
+
+def test_a_file_size_limit_gives_a_message_and_leaves_no_half_file(tiny, tmp_path):
+    out = tmp_path / "out"
+    code = "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))\n"
+    code += "from brainenc.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, "score", str(tiny), "--subject", "a", "--model", "table:good", "--out", str(out), "-q"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2 and "no room to write" in done.stderr and "Traceback" not in done.stderr
+    assert {path.name for path in out.rglob("*") if path.is_file()} <= {"plan.toml", "layers.json", "entry.json"}
+    assert not list(out.rglob(".tmp~*"))
+
+
+def test_lists(capsys):
+    assert main(["list", "datasets"]) == 0
+    said = capsys.readouterr().out
+    assert "insilico" in said and "v4_cowley2023" in said
+    assert main(["list", "datasets", "HAXBY"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["name", "haxby2001_slice"]
+    assert main(["list", "models"]) == 0
+    families = [name.split(":")[0] for name in capsys.readouterr().out.split()]
+    assert {"gabor", "toyclip", "table", "timm", "open_clip"} <= set(families)
+    assert main(["list", "models", "timm:mobilenetv2_100*"]) == 0
+    assert "timm:mobilenetv2_100" in capsys.readouterr().out.split()
+
+
+def test_extract_writes_one_file_a_layer(tiny, tmp_path, capsys):
+    import brainenc as be
+
+    assert main(["extract", str(tiny), "--model", "table:good", "--out", str(tmp_path), "-q"]) == 0
+    (path,) = tmp_path.rglob("*.npz")
+    assert be.read(path).values.shape == (40, 3) and "1 layers extracted" in capsys.readouterr().out
+
+
+def test_fetch_says_what_a_download_takes(capsys):
+    assert main(["fetch", "digits69", "--dry-run"]) == 0
+    assert "digits69" in capsys.readouterr().out
+
+
+def test_doctor_names_what_matters(capsys, private_cache):
+    assert main(["doctor"]) == 0
+    said = capsys.readouterr().out
+    for word in ("torch", "memory", str(private_cache), "cluster", "insilico", "writable", "downloads"):
+        assert word in said
+
+
+def test_help_names_every_command(capsys):
+    assert main(["--help"]) == 0
+    said = capsys.readouterr().out
+    for command in ("demo", "list", "fetch", "extract", "score", "run", "report", "doctor"):
+        assert f"    {command} " in said
+        assert main([command, "--help"]) == 0
+
+
+def test_every_argument_of_score_reaches_the_plan():
+    argv = ["score", "haxby2001_slice", "--model", "timm:a", "--layers", "x.*", "--layers", "y", "--weights", "random", "--pooling", "grid4", "--reduce", "srp:9"]
+    argv += ["--model-arg", "pad_type=same", "--model-arg", "depth=3", "--preprocess", "mean=[0.5, 0.5, 0.5]", "--split", "blocks", "--folds", "4", "--gap", "5"]
+    argv += ["--metric", "r2", "--aggregate", "pooled", "--score-reduce", "pca:7", "--permutations", "8", "--hrf", "glover", "--detrend"]
+    argv += ["--standardize", "zscore", "--no-predictions", "--roi", "V1", "--where", "hemi == 'left'", "--memory", "1GB", "--dtype", "float64", "--threads", "2"]
+    plan = make_plan(build_parser().parse_args(argv))
+    (analysis,) = plan.analyses
+    (model,) = analysis.models
+    assert (model.layers, model.weights, model.pooling, model.reduce) == (("x.*", "y"), "random", "grid4", "srp:9")
+    assert model.model_kwargs == {"pad_type": "same", "depth": 3} and model.preprocess == {"mean": [0.5, 0.5, 0.5]}
+    assert analysis.options == {
+        "split": {"kind": "blocks", "n": 4, "gap": 5}, "metric": ["r2"], "aggregate": "pooled", "reduce": "pca:7", "permutations": 8,
+        "keep_predictions": False, "design": {"hrf": "glover"}, "clean": {"detrend": True, "standardize": "zscore"},
+    }  # fmt: skip
+    assert (analysis.roi, analysis.where, plan.memory, plan.dtype, plan.threads) == (("V1",), "hemi == 'left'", "1GB", "float64", 2)
+    assert tomllib.loads(plan.to_toml())["analysis"][0]["split"]["gap"] == 5
+
+
+def test_pairs_are_toml_values_or_text():
+    assert pairs(["a=1", "b=[1, 2]", "c=same", "d=true", "e=x=y"], "--x") == {"a": 1, "b": [1, 2], "c": "same", "d": True, "e": "x=y"}
+    with pytest.raises(InputError, match="--x"):
+        pairs(["=1"], "--x")
+
+
+def test_tables_are_plain_and_cannot_steer_a_terminal(capsys):
+    console.show(pd.DataFrame({"name": ["a\x1b[31mb", None], "score": [0.12345, np.nan], "n": [3, 12], "done": [True, False]}))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == ["name     score   n  done", "a?[31mb  0.123   3  yes", "                12  no"]
+    console.show(pd.DataFrame({"a": []}))
+    assert capsys.readouterr().out == ""
+
+
+def test_warnings_are_one_line_and_quiet_silences_them(capsys):
+    import warnings
+
+    for level, shown in ((0, True), (-1, False)):
+        with console.quiet_libraries(level):
+            warnings.warn("penalties at the edge", BrainencWarning, stacklevel=1)
+            warnings.warn("something of a dependency", UserWarning, stacklevel=1)
+        said = capsys.readouterr().err
+        assert ("warning: penalties at the edge\n" == said) == shown and (said == "") != shown

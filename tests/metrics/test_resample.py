@@ -1,0 +1,116 @@
+"""Permutations, bootstraps and corrections against brute force and scipy."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from brainenc import metrics
+from brainenc.core.errors import InputError
+from brainenc.metrics.resample import blocks_of
+
+
+def corr(a, b):
+    return np.array([stats.pearsonr(x, y).statistic for x, y in zip(a.T, b.T, strict=True)])
+
+
+def test_bootstrap_of_pearson_is_resampling_of_rows(rng):
+    y, p = rng.standard_normal((9, 7)) + 5, rng.standard_normal((9, 7))
+    weights = metrics.bootstrap_weights(9, 30, 3)
+    for w, row in zip(weights, metrics.bootstrap_pearson(y, p, weights), strict=True):
+        rows = np.repeat(np.arange(9), w.astype(int))
+        np.testing.assert_allclose(row, corr(y[rows], p[rows]), atol=1e-10)
+
+
+def test_a_draw_of_one_row_only_has_no_correlation(rng):
+    y = rng.standard_normal((4, 2))
+    weights = np.array([[4.0, 0, 0, 0], [1, 1, 1, 1]])
+    out = metrics.bootstrap_pearson(y, y.copy(), weights)
+    assert np.isnan(out[0]).all()
+    np.testing.assert_allclose(out[1], 1.0)
+
+
+def test_units_are_drawn_whole():
+    units = np.array(["a", "b", "a", "c", "c"])
+    weights = metrics.bootstrap_weights(5, 50, 0, units=units)
+    assert (weights[:, 0] == weights[:, 2]).all() and (weights[:, 3] == weights[:, 4]).all()
+    assert (weights[:, [0, 1, 3]].sum(axis=1) == 3).all()
+
+
+def test_permutations_move_units_whole_and_in_order():
+    units = np.array([0, 0, 0, 1, 1, 2, 2, 2, 2])
+    seen = set()
+    for order in metrics.permutations(9, 200, 1, units=units):
+        assert sorted(order) == list(range(9))
+        labels = units[order]
+        starts = np.flatnonzero(np.r_[True, np.diff(labels) != 0])
+        assert len(starts) == 3
+        for part in np.split(order, starts[1:]):
+            assert (np.diff(part) == 1).all()
+        seen.add(tuple(labels[starts]))
+    assert len(seen) == 6
+
+
+def test_blocks_end_where_a_run_ends():
+    assert blocks_of(10, 3, groups=[1] * 4 + [2] * 6).tolist() == [0, 0, 0, 0, 1, 1, 1, 2, 2, 2]
+    assert blocks_of(2, 5).tolist() == [0, 0]
+
+
+def test_one_seed_gives_one_result():
+    one, same, other = (np.stack(list(metrics.permutations(9, 4, seed, "x"))) for seed in (0, 0, 1))
+    assert (one == same).all() and (one != other).any()
+
+
+def test_permutation_p_converges_to_the_exact_one(rng):
+    y, p = rng.standard_normal((5, 3)), rng.standard_normal((5, 3))
+    every = np.stack([corr(y[list(order)], p) for order in itertools.permutations(range(5))])
+    exact = (every >= corr(y, p) - 1e-12).mean(axis=0)
+    np.testing.assert_allclose(metrics.permutation_p([(y, p)], n=4000, seed=0), exact, atol=0.03)
+
+
+@pytest.mark.parametrize("aggregate", ["folds", "pooled"])
+def test_permutation_p_of_folds_is_the_definition(rng, aggregate):
+    folds = [(rng.standard_normal((9, 4)) + 2 * k, rng.standard_normal((9, 4)) + k) for k in range(2)]
+    orders = [list(metrics.permutations(9, 50, 0, k)) for k in range(2)]
+
+    def statistic(ys):
+        if aggregate == "folds":
+            return np.mean([corr(y, p) for y, (_, p) in zip(ys, folds, strict=True)], axis=0)
+        return corr(np.concatenate(ys), np.concatenate([p for _, p in folds]))
+
+    observed = statistic([y for y, _ in folds])
+    null = np.stack([statistic([folds[0][0][a], folds[1][0][b]]) for a, b in zip(*orders, strict=True)])
+    plain = (1 + (null >= observed).sum(axis=0)) / 51
+    np.testing.assert_allclose(metrics.permutation_p(folds, n=50, aggregate=aggregate, crossed=False), plain)
+    spread = null.mean(axis=0) + np.sqrt(2) * (null - null.mean(axis=0))
+    np.testing.assert_allclose(metrics.permutation_p(folds, n=50, aggregate=aggregate), (1 + (spread >= observed).sum(axis=0)) / 51)
+
+
+def test_a_constant_prediction_has_no_p(rng):
+    y = rng.standard_normal((9, 2))
+    p = np.column_stack([y[:, 0], np.ones(9)])
+    out = metrics.permutation_p([(y, p)], n=99)
+    assert out[0] == pytest.approx(0.01) and np.isnan(out[1])
+
+
+def test_nothing_to_exchange_is_refused():
+    with pytest.raises(InputError, match="nothing to exchange"):
+        list(metrics.permutations(4, 1, 0, units=[1, 1, 1, 1]))
+    with pytest.raises(InputError, match="nothing to resample"):
+        metrics.bootstrap_weights(4, 1, 0, units=[1, 1, 1, 1])
+    with pytest.raises(InputError, match="differ in number"):
+        list(metrics.permutations(4, 1, 0, units=[1, 2]))
+
+
+def test_false_discovery_rates_are_scipys(rng):
+    p = rng.uniform(size=50) ** 3
+    np.testing.assert_allclose(metrics.fdr_bh(p), stats.false_discovery_control(p, method="bh"))
+    np.testing.assert_allclose(metrics.fdr_by(p), stats.false_discovery_control(p, method="by"))
+    holed = np.insert(p, [3, 40], np.nan)
+    np.testing.assert_allclose(metrics.fdr_bh(holed)[~np.isnan(holed)], metrics.fdr_bh(p))
+    assert np.isnan(metrics.fdr_bh(holed)[np.isnan(holed)]).all()
+    with pytest.raises(InputError, match="between 0 and 1"):
+        metrics.fdr_bh([0.1, 1.2])
