@@ -39,7 +39,8 @@ def main() -> None:
 
     if options.threads:
         torch.set_num_threads(options.threads)
-    adapter = build(options.model, kind="image", weights="random")
+    settings = {"crop": 1.0}  # the images have the network's size: nothing is left to resize
+    adapter = build(options.model, kind="image", weights="random", preprocess=settings)
     height, width = adapter.preprocess.size
     pixels = np.random.default_rng(0).integers(0, 256, (options.images, height, width, 3), dtype=np.uint8)
     starts = range(0, options.images, options.batch)
@@ -57,8 +58,9 @@ def main() -> None:
 
         def extract(run: int, subset: be.StimulusSet) -> None:
             be.extract(
-                subset, options.model, options.layers, weights="random", batch_size=options.batch, cache=Path(folder) / f"cache{run}", progress=False
-            )
+                subset, options.model, options.layers, weights="random", preprocess=settings, batch_size=options.batch,
+                cache=Path(folder) / f"cache{run}", progress=False,
+            )  # fmt: skip
 
         first = stimuli.take(stimuli.ids[:1])
         bare()

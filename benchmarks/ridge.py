@@ -142,7 +142,8 @@ def main() -> None:
         command += [part for key in ("n", "p", "t", "folds") for part in (f"--{key}", str(getattr(args, key)))]
         memory = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])[name]
         steps = np.abs(np.log(chosen[name] / chosen[reference])) / np.log(alphas[1] / alphas[0])
-        row = f"{times[name] / times[reference]:8.2f} {work[name] / work[reference]:8.2f} {memory / 1e6:9.0f} {np.mean(steps < 0.5):11.3f} {np.mean(steps < 1.5):14.3f}"
+        row = f"{times[name] / times[reference]:8.2f} {work[name] / work[reference]:8.2f} {memory / 1e6:9.0f}"
+        row += f" {np.mean(steps < 0.5):11.3f} {np.mean(steps < 1.5):14.3f}"
         print(f"{name:18s} {row}", flush=True)
     print(f"{'floor of ours cv':18s} {floor / times[reference]:8.2f}", flush=True)
 

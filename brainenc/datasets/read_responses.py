@@ -35,7 +35,7 @@ def read_responses(manifest: Manifest, folder: Path, unit: Unit, stimuli: Stimul
     values = context(unit)
     runs = run_list(spec.runs, f"{manifest.name}.responses.runs")
     raw = _read_files(manifest, spec, folder, values, runs)
-    samples = _samples(manifest, spec, raw, folder, values, runs, stimuli)
+    samples = _samples(manifest, raw, folder, unit, stimuli)
     for column in ("subject", "session"):
         if column not in samples and unit.get(column) is not None:
             samples[column] = unit[column]
@@ -101,15 +101,11 @@ def _read_files(manifest: Manifest, spec: ResponsesSpec, folder: Path, values: M
     return join_rows(parts, where)
 
 
-def _samples(
-    manifest: Manifest,
-    spec: ResponsesSpec,
-    raw: Responses,
-    folder: Path,
-    values: Mapping[str, object],
-    runs: tuple[int, ...],
-    stimuli: StimulusSet,
-) -> pd.DataFrame:
+def _samples(manifest: Manifest, raw: Responses, folder: Path, unit: Unit, stimuli: StimulusSet) -> pd.DataFrame:
+    spec = manifest.responses
+    assert spec is not None
+    values = context(unit)
+    runs = run_list(spec.runs, f"{manifest.name}.responses.runs")
     base = raw.samples
     sample = base["sample"].to_numpy()
     n = int(sample.max()) + 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -232,7 +233,7 @@ def _weights(times: Floats, items: pd.DataFrame, step: float, *, lag: float, hrf
     """Return how much each item (event or onset-timed row) contributes to each scan: (n_scans, n_items)."""
     onset, duration = items["onset"].to_numpy(dtype=np.float64), items["duration"].to_numpy(dtype=np.float64)
     if hrf is not None:
-        return _convolved(times, onset, duration, hrf)
+        return _convolved(times, onset, duration, step, hrf)
     at = times - lag
     if resample == "overlap":
         return _overlap(at, onset, duration, step)
@@ -248,18 +249,24 @@ def _weights(times: Floats, items: pd.DataFrame, step: float, *, lag: float, hrf
     return inside / np.maximum(count, 1)
 
 
-def _convolved(times: Floats, onset: Floats, duration: Floats, hrf: str) -> Floats:
-    """Return nilearn's regressor of each event alone with amplitude 1; features then only weight them, as convolution is linear."""
+def _convolved(times: Floats, onset: Floats, duration: Floats, step: float, hrf: str) -> Floats:
+    """Return the response to each event alone with amplitude 1; features then only weight them, as convolution is linear."""
+    # nilearn's fine grid hangs on the scans it is given: scans that were cut from a run are computed with the whole run
+    first = times[0] % step
+    place = np.rint((times - first) / step).astype(np.intp)
+    if not np.allclose(first + place * step, times):
+        return np.stack([_regressor(tuple(times), float(s), float(d), hrf) for s, d in zip(onset, duration, strict=True)], axis=1)
+    whole = tuple(first + np.arange(place[-1] + 1) * step)
+    return np.stack([_regressor(whole, float(s), float(d), hrf) for s, d in zip(onset, duration, strict=True)], axis=1)[place]
+
+
+@lru_cache(maxsize=8192)
+def _regressor(times: tuple[float, ...], onset: float, duration: float, hrf: str) -> Floats:
+    """Return nilearn's regressor of one event; kept, because every layer of a model needs the same ones."""
     from nilearn.glm.first_level import compute_regressor
 
-    out = np.empty((len(times), len(onset)))
-    cache: dict[tuple[float, float], Floats] = {}
-    for i, (start, length) in enumerate(zip(onset, duration, strict=True)):
-        if (start, length) not in cache:
-            event = (np.array([start]), np.array([length]), np.array([1.0]))
-            cache[start, length] = compute_regressor(event, hrf, times, oversampling=50, min_onset=min(-24.0, start - times[0] - 1.0))[0][:, 0]
-        out[:, i] = cache[start, length]
-    return out
+    event = (np.array([onset]), np.array([duration]), np.array([1.0]))
+    return compute_regressor(event, hrf, np.array(times), oversampling=50, min_onset=min(-24.0, onset - times[0] - 1.0))[0][:, 0]
 
 
 def _overlap(at: Floats, onset: Floats, duration: Floats, step: float) -> Floats:

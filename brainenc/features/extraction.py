@@ -17,6 +17,7 @@ from brainenc.core.rng import check_seed
 from brainenc.features import batches, cache, hooks, projection
 from brainenc.features.adapters import Adapter, Inputs, build
 from brainenc.features.pooling import Layer, check, parse, pool
+from brainenc.features.weights import reason
 from brainenc.nouns import FeatureSpace, StimulusSet
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def pick_device(device: str) -> str:
     try:
         torch.empty(0, device=device)
     except Exception as error:  # torch raises different types for unknown names and absent devices
-        raise InputError("device cannot be used", where="device", got=f"{device!r}: {str(error).splitlines()[0]}", fix='use device="cpu" or "auto"') from None
+        raise InputError("device cannot be used", where="device", got=f"{device!r}: {reason(error)}", fix='use device="cpu" or "auto"') from None
     return str(device)
 
 

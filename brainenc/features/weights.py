@@ -119,15 +119,20 @@ def download(what: str, get: Callable[[], T]) -> T:
     except BrainencError:
         raise
     except Exception as error:  # each library and transport has exceptions of its own
-        raise unavailable(what, f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}") from error
+        raise unavailable(what, reason(error)) from error
 
 
-def unavailable(what: str, reason: str) -> DataError:
+def reason(error: Exception) -> str:
+    """Return an error's type and the first line of what it says."""
+    return ": ".join([type(error).__name__, *str(error).splitlines()[:1]])
+
+
+def unavailable(what: str, cause: str) -> DataError:
     """Return the error for pretrained weights that cannot be had here."""
     offline = "; BRAINENC_OFFLINE forbids downloads" if is_offline() else ""
     return DataError(
         f"the pretrained weights of {what} are not on this machine and could not be downloaded",
-        got=f"{reason}{offline}",
+        got=f"{cause}{offline}",
         fix='give a local file with weights="path/to/file.safetensors", or ask for untrained ones with weights="random"',
     )
 
@@ -165,7 +170,7 @@ def _read_torch(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # damaged zips, refused globals and old formats all raise differently
         raise DataError(
-            "torch file refused: it is damaged or holds more than tensors", where=path, got=str(error).splitlines()[0],
+            "torch file refused: it is damaged or holds more than tensors", where=path, got=reason(error),
             fix="save it again as safetensors, or with torch.save(model.state_dict(), path)",
         ) from error  # fmt: skip
 

@@ -120,7 +120,7 @@ class TokenReader:
         if self.context and name is None and len(table) > 1:
             raise InputError(
                 "a context needs to know which rows follow each other", where=f"StimulusSet {stimuli.name!r}",
-                expected=f"a column {' or '.join(DOCUMENT_COLUMNS)}", fix="split_words makes one, or add it to the table",
+                expected=f"a column {' or '.join(DOCUMENT_COLUMNS)}", fix="make one with split_words, or add it to the table",
             )  # fmt: skip
         documents = list(table[name].astype(str)) if name else list(range(len(table)))
         return TextInputs(texts_of(stimuli), documents, self.tokenize, self.context, self.max_tokens)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import torch
 
@@ -96,7 +97,7 @@ def _steps(matrix: torch.Tensor, symmetric: bool) -> Iterator[tuple[str, Callabl
         yield "cpu", lambda: matrix.cpu().double()
     if symmetric:
         for size in (1e-12, 1e-9):
-            yield f"jitter {size:g}", lambda size=size: _jittered(matrix.cpu().double(), size)
+            yield f"jitter {size:g}", partial(_jittered, matrix.cpu().double(), size)
 
 
 def _jittered(matrix: torch.Tensor, size: float) -> torch.Tensor:

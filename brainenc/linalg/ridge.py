@@ -18,6 +18,7 @@ from brainenc.linalg.plan import ChunkPlan, plan_chunks
 Array = npt.NDArray[Any]
 Splits = Sequence[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]
 N_AUTO = 17
+_HEAP = 1.15  # allocators keep some of the blocks that were freed
 
 
 class RidgeFit(NamedTuple):
@@ -178,7 +179,7 @@ def _cross_validate(setup: _Setup, splits: Splits) -> tuple[Array, Array]:
             T, ZtT = _load(setup, cols)
             for fold in folds:
                 A, held = kernels.project_fold(setup.design, fold, T, ZtT)
-                base[cols] += to_numpy(kernels.squares(held.clone()))
+                base[cols] += to_numpy(kernels.squares(held))
                 errors[:, cols] += to_numpy(kernels.fold_errors(fold, A, held, setup.alphas))
         del folds
     return errors, base
@@ -192,11 +193,11 @@ def _leave_one_out(setup: _Setup, *, gcv: bool) -> tuple[Array, Array]:
     room = 1.0 - setup.root**2 / (setup.root**2).sum() if setup.design.intercept else np.ones(len(setup.root))
     if gcv:
         room = np.full(len(room), room[setup.root > 0].mean())
-    q = torch.from_numpy(room.astype(setup.dtype)).to(setup.device)[:, None]
+    others = torch.from_numpy(room.astype(setup.dtype)).to(setup.device)
     for cols in setup.plan.slices():
         T, ZtT = _load(setup, cols)
+        base[cols] = to_numpy(kernels.squares(T, others))
         errors[:, cols] = to_numpy(kernels.leave_one_out_errors(loo, T, ZtT, setup.alphas, gcv=gcv))
-        base[cols] = to_numpy(kernels.squares(T / q))
     return errors, base
 
 
@@ -261,14 +262,15 @@ def _plan(
     fixed += b * n_test * ((p if form == "primal" else n + width) + m)
     wide = 8 if Y.dtype.itemsize > b or Y.dtype.kind != "f" else 0
     per_column = n * (2 * b + wide) + 3 * b * m + (b * m if form == "primal" else 0) + b * n_test + 8 * n_alphas
-    if cv is None or isinstance(cv, str):
-        if cv is not None:
-            fixed += n * m * (2 * b + 8) + 8 * n * n_alphas
-            per_column += n * (3 * b + 8) + 16 * n_alphas
-        return plan_chunks(memory, n_targets, fixed=fixed, per_column=per_column)
-    n_train, n_held = max(len(train) for train, _ in cv), max(len(test) for _, test in cv)
-    side = p if form == "primal" else n_train
-    per_group = b * side * (side + n_held) + 8 * (n_train + 2 * n_held)
-    fixed += b * n_held * (2 * p if form == "primal" else n)
-    per_column += b * n_train + n_held * (3 * b + 8) + 16 * n_alphas
-    return plan_chunks(memory, n_targets, fixed=fixed, per_column=per_column, per_group=per_group, n_groups=len(cv))
+    per_group, n_groups = 0, 0
+    if isinstance(cv, str):
+        fixed += n * m * (2 * b + 8) + 8 * n * n_alphas
+        per_column += n * b + 2 * b * m + 256 * (b + 8) + 40 * n_alphas
+    elif cv is not None:
+        n_train, n_held = max(len(train) for train, _ in cv), max(len(test) for _, test in cv)
+        side = p if form == "primal" else n_train
+        per_group, n_groups = b * side * (side + n_held) + 8 * (n_train + 2 * n_held), len(cv)
+        fixed += b * n_held * (2 * p if form == "primal" else n)
+        per_column += b * (n_train + 4 * n_held) + 256 * (b + 8) + 16 * n_alphas
+    fixed, per_column, per_group = (int(_HEAP * part) for part in (fixed, per_column, per_group))
+    return plan_chunks(memory, n_targets, fixed=fixed, per_column=per_column, per_group=per_group, n_groups=n_groups)

@@ -28,6 +28,7 @@ from brainenc.linalg.decompose import eigh
 from brainenc.linalg.device import to_tensor
 
 FEATURE_BLOCK = 4096
+_ROWS = 256
 
 
 class Design(NamedTuple):
@@ -188,9 +189,14 @@ def fold_errors(fold: Fold, A: torch.Tensor, held: torch.Tensor, alphas: npt.NDA
     return errors if extra is None else errors + extra
 
 
-def squares(residual: torch.Tensor) -> torch.Tensor:
-    """Return the column sums of squares in float64; ``residual`` is overwritten."""
-    return residual.square_().sum(0, dtype=torch.float64)
+def squares(values: torch.Tensor, room: torch.Tensor | None = None) -> torch.Tensor:
+    """Return the column sums of ``(values / room)^2`` in float64, ``room`` being one number a row; a few rows at a time."""
+    total = torch.zeros(values.shape[1], dtype=torch.float64, device=values.device)
+    for start in range(0, len(values), _ROWS):
+        part = values[start : start + _ROWS]
+        part = part.square() if room is None else (part / room[start : start + _ROWS, None]).square_()
+        total += part.sum(0, dtype=torch.float64)
+    return total
 
 
 class LeaveOneOut(NamedTuple):
@@ -232,33 +238,37 @@ def leave_one_out_errors(loo: LeaveOneOut, T: torch.Tensor, ZtT: torch.Tensor | 
     The residual of row i when it is left out is ``e_i / (1 - h_i)``, exactly. Its sum of squares lies between
     ``|e|^2 / max (1-h)^2`` and ``|e|^2 / min (1-h)^2``, and ``|e|^2`` costs O(r) a target; so the O(n r) sum is done only where
     the bounds leave open that this alpha is a target's best. The others hold their lower bound, which is above the minimum.
+    ``T`` is overwritten.
     """
-    values = loo.factor.values
-    A = loo.u.T @ T if ZtT is None else (loo.factor.basis.T @ ZtT) / values.sqrt()[:, None]
-    outside = None if loo.complete else T - loo.u @ A
+    values, n_targets = loo.factor.values, T.shape[1]
+    A = loo.u.T @ T if ZtT is None else (loo.factor.basis.T @ ZtT).div_(values.sqrt()[:, None])
+    outside = None if loo.complete else T.addmm_(loo.u, A, alpha=-1)
     penalties = torch.from_numpy(alphas).to(T.device)
     shrink = penalties[:, None] / (values.double() + penalties[:, None])  # (n_alphas, r)
     total = (shrink.square().to(T.dtype) @ A.square()).double()
     if outside is not None:
-        total += squares(outside.clone())
+        total += squares(outside)
     room = loo.room[:, loo.active]
     if gcv:
         return total / room.mean(1).square()[:, None]
     least, most = room.min(1).values, room.max(1).values
     slack = 1e-3 if T.dtype == torch.float32 else 1e-9
-    lower = total / most.square()[:, None] * (1 - slack)
+    errors = total / most.square()[:, None] * (1 - slack)  # the lower bound
     upper = torch.nan_to_num(total / least.square()[:, None] * (1 + slack), nan=torch.inf)
-    wanted = ~(lower > upper.min(0).values)
-    errors = lower
+    wanted = ~(errors > upper.min(0).values)
+    # two buffers for all penalties: arrays of changing width would leave the heap in pieces
+    wide, thin = torch.empty(T.numel(), dtype=T.dtype, device=T.device), torch.empty(A.numel(), dtype=T.dtype, device=T.device)
     for i in range(len(alphas)):
         columns = torch.nonzero(wanted[i])[:, 0]
-        if len(columns) == 0:
+        n = len(columns)
+        if n == 0:
             continue
-        every = len(columns) == T.shape[1]
+        part = A if n == n_targets else torch.index_select(A, 1, columns, out=thin[: len(A) * n].view(len(A), n))
+        residual = wide[: len(T) * n].view(len(T), n)
         left = loo.u * shrink[i].to(T.dtype)
-        residual = left @ (A if every else A[:, columns])
-        if outside is not None:
-            residual += outside if every else outside[:, columns]
-        residual /= loo.room[i].to(T.dtype)[:, None]
-        errors[i, columns] = squares(residual)
+        if outside is None:
+            torch.mm(left, part, out=residual)
+        else:
+            torch.index_select(outside, 1, columns, out=residual).addmm_(left, part)
+        errors[i, columns] = squares(residual, loo.room[i].to(T.dtype))
     return errors

@@ -64,18 +64,14 @@ def load_surface(
     lengths: list[int] | None = None
     sizes = dict.fromkeys(HEMISPHERES, MESHES.get(mesh, 0))
     for side in (side for side in HEMISPHERES if side in files):
-        paths = [Path(p) for p in ([files[side]] if isinstance(files[side], str | Path) else files[side])]  # type: ignore[arg-type, union-attr, list-item]
-        parts = [read_maps(path, side) for path in paths]
-        n_vertices = parts[0].shape[1]
-        for path, part in zip(paths, parts, strict=True):
-            expected = MESHES.get(mesh, n_vertices)
-            if part.shape[1] != expected:
-                raise DataError("file has another number of vertices", where=path, expected=f"{expected} of {mesh}", got=part.shape[1])
+        given = files[side]
+        paths = [Path(p) for p in ([given] if isinstance(given, str | Path) else given)]
+        parts = _read_side(paths, side, mesh)
         found = [len(part) for part in parts]
         if lengths is not None and found != lengths:
             raise DataError("hemispheres have different numbers of maps", where=paths[0], expected=lengths, got=found)
         lengths = found
-        sizes[side] = n_vertices
+        sizes[side] = n_vertices = parts[0].shape[1]
         values.append(np.concatenate(parts))
         sides += [side] * n_vertices
         vertices.append(np.arange(n_vertices))
@@ -90,6 +86,15 @@ def load_surface(
         values=np.concatenate(values, axis=1), samples=series_samples(lengths or [], runs, t_r), targets=targets, space=space,
         units=units, t_r=t_r, name=name, provenance={"files": names, "mesh": mesh},
     )  # fmt: skip
+
+
+def _read_side(paths: Sequence[Path], side: str, mesh: str) -> list[npt.NDArray[np.float32]]:
+    parts = [read_maps(path, side) for path in paths]
+    for path, part in zip(paths, parts, strict=True):
+        expected = MESHES.get(mesh, parts[0].shape[1])
+        if part.shape[1] != expected:
+            raise DataError("file has another number of vertices", where=path, expected=f"{expected} of {mesh}", got=part.shape[1])
+    return parts
 
 
 def read_maps(path: str | Path, side: str | None = None) -> npt.NDArray[np.float32]:

@@ -134,5 +134,7 @@ def _scaled(array: Array, low: float, high: float, where: str) -> Array:
     values = array.astype(np.float64)
     span = (float(values.min()), float(values.max())) if values.size else (low, high)
     if not (span[0] >= low - 1e-6 and span[1] <= high + 1e-6):
-        raise DataError("stimulus values are outside their range", where=where, expected=f"{low:g} to {high:g}", got=f"{span[0]:.4g} to {span[1]:.4g}")
+        raise DataError(
+            "stimulus values are outside their range", where=where, expected=f"{low:g} to {high:g}", got=f"{span[0]:.4g} to {span[1]:.4g}"
+        )
     return np.rint(np.clip((values - low) / (high - low), 0, 1) * 255).astype(np.uint8)

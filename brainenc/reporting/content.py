@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -84,18 +84,24 @@ def describe_group(name: str, scores: Scores, study: Mapping[str, Any], position
     headline, note = _headline(scores, table, claims)
     hues = {model: i for i, model in enumerate(category_colors(table.models))}
     honest = bool((table.chosen >= 0).any()) or len(table.layers) == 1
-    claims_note = "Layer chosen on training rows." if honest else "Layer with the highest held-out score: an optimistic choice, because the same scores chose it."
+    claims_note = (
+        "Layer chosen on training rows."
+        if honest
+        else "Layer with the highest held-out score: an optimistic choice, because the same scores chose it."
+    )
     if any(c.interval for c in claims):
         claims_note += " Whiskers: 95 % bootstrap interval over test stimuli."
     hidden = len(table.subjects) * len(table.regions) - len(claims)
     claims_note += f" {hidden} further rows are in the table below." if hidden > 0 else ""
     return Group(
-        anchor=f"part-{position}", name=name, facts=_facts(scores, table), headline=headline, headline_note=note, tally=_tally(claims), claims=claims, claims_note=claims_note,
+        anchor=f"part-{position}", name=name, facts=_facts(scores, table), headline=headline, headline_note=note, tally=_tally(claims), claims=claims,
+        claims_note=claims_note,
         several_subjects=len(table.subjects) > 1, models=[(m, i) for m, i in hues.items()], label=score_label(metric),
         figures=main_figures(scores, table) + other_metrics(scores, [m for m in known if m != metric]), regions=_region_table(scores, known),
         winners=_winner_table(rows), winners_reason=reason, methods=methods(scores, table), caveats=caveats(scores, table) + list(study["caveats"]),
         provenance=_as_text(scores.provenance),
-        counts={"subjects": len(table.subjects), "regions": len(table.regions), "layers": len(table.layers), "targets": int(table.n_targets.sum()), "models": len(hues)},
+        counts={"subjects": len(table.subjects), "regions": len(table.regions), "layers": len(table.layers), "models": len(hues),
+                "targets": int(table.n_targets.sum())},
     )  # fmt: skip
 
 
@@ -103,11 +109,16 @@ def overview(groups: list[Group], study: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the head of the page shows: the counts, the failures, the provenance of the study as text."""
     total = {key: sum(g.counts[key] for g in groups) for key in ("subjects", "targets")}
     largest = {key: max(g.counts[key] for g in groups) for key in ("regions", "layers", "models")}
-    cards = [(f"{n:,}".replace(",", "\u202f"), key.removesuffix("s") if n == 1 else key) for key, n in {**total, **largest}.items()]
+    cards = [
+        (f"{n:,}".replace(",", "\u202f"), key.removesuffix("s") if n == 1 else key)
+        for key, n in {**total, **largest}.items()
+    ]
     columns = list(study["failures"][0]) if study["failures"] else []
     return {
         "cards": cards,
-        "failures": Table([(c, "text") for c in columns], [[(row[c], "") for c in columns] for row in study["failures"]]),
+        "failures": Table(
+            [(c, "text") for c in columns], [[(row[c], "") for c in columns] for row in study["failures"]]
+        ),
         "provenance": _as_text(study["provenance"]) if study["provenance"] else "",
     }
 
@@ -118,7 +129,7 @@ def _claims(scores: Scores, table: Summary) -> list[Claim]:
     regions = scores.targets["roi"].astype(str).to_numpy() if "roi" in scores.targets else None
     subject_of = scores.targets["subject"].astype(str).to_numpy()
     n_test = scores.n_test.sum(axis=0)
-    found = []
+    found: list[Claim] = []
     for r, region in enumerate(table.regions):
         for s, subject in enumerate(table.subjects):
             pick = int(table.chosen[s, r] if table.chosen[s, r] >= 0 else best[s, r])
@@ -129,9 +140,16 @@ def _claims(scores: Scores, table: Summary) -> list[Claim]:
             local = np.searchsorted(mine, inside)
             found.append(
                 Claim(
-                    region=region, subject=subject, layer=table.names[pick], hue=hues[table.models[pick]], score=float(table.score[s, pick, r]),
-                    interval=draws.of(scores.subjects[s], table.names[pick], local), ceiling=float(table.ceiling[s, r]),
-                    share=float(table.normalized[s, pick, r]), n_targets=int(table.n_targets[s, r]), n_test=int(np.median(n_test[inside])),
+                    region=region,
+                    subject=subject,
+                    layer=table.names[pick],
+                    hue=hues[table.models[pick]],
+                    score=float(table.score[s, pick, r]),
+                    interval=draws.of(scores.subjects[s], table.names[pick], local),
+                    ceiling=float(table.ceiling[s, r]),
+                    share=float(table.normalized[s, pick, r]),
+                    n_targets=int(table.n_targets[s, r]),
+                    n_test=int(np.median(n_test[inside])),
                 )  # fmt: skip
             )
     return _with_bars(found)
@@ -139,8 +157,6 @@ def _claims(scores: Scores, table: Summary) -> list[Claim]:
 
 def _with_bars(claims: list[Claim]) -> list[Claim]:
     """Give every claim the coordinates of its bar on one common scale that starts at zero (or at the lowest score below it)."""
-    from dataclasses import replace
-
     ends = [v for c in claims for v in (c.score, c.ceiling, *(c.interval or ())) if np.isfinite(v)]
     low, high = min([0.0, *ends]), max([0.05, *ends]) * 1.02
 
@@ -167,7 +183,11 @@ def _headline(scores: Scores, table: Summary, claims: list[Claim]) -> tuple[str,
     where = "All targets" if top.region == "all targets" else top.region
     share = f", {100 * top.share:.0f} % of what its noise allows" if np.isfinite(top.share) else ""
     text = f"{where}{who}: {top.layer} reaches {score_label(table.metric)} = {top.score:.2f}{share}."
-    interval = f"95 % CI {top.interval[0]:.2f} to {top.interval[1]:.2f} over test stimuli" if top.interval else "no interval (predictions were not kept)"
+    interval = (
+        f"95 % CI {top.interval[0]:.2f} to {top.interval[1]:.2f} over test stimuli"
+        if top.interval
+        else "no interval (predictions were not kept)"
+    )
     ceiling = f"ceiling {top.ceiling:.2f}" if np.isfinite(top.ceiling) else f"no ceiling ({scores.ceiling_status})"
     return text, f"Median over {top.n_targets} targets; {interval}; {ceiling}; {top.n_test} test rows; {scores.split}."
 
@@ -186,25 +206,69 @@ def _facts(scores: Scores, table: Summary) -> str:
     def some(n: int, word: str) -> str:
         return f"{n:,} {word}{'' if n == 1 else 's'}"
 
-    parts = [some(len(table.subjects), "subject"), some(int(table.n_targets.sum()), "target"), some(len(table.regions), "region"), some(len(table.layers), "layer")]
+    parts = [
+        some(len(table.subjects), "subject"),
+        some(int(table.n_targets.sum()), "target"),
+        some(len(table.regions), "region"),
+        some(len(table.layers), "layer"),
+    ]
     return " · ".join([*parts, scores.split])
 
 
 def _region_table(scores: Scores, known: list[str]) -> Table:
-    names = ("subject", "region", "model", "layer", "metric", "median", "Q1", "Q3", "ceiling", "share", "chosen", "n", "no score")
+    names = (
+        "subject",
+        "region",
+        "model",
+        "layer",
+        "metric",
+        "median",
+        "Q1",
+        "Q3",
+        "ceiling",
+        "share",
+        "chosen",
+        "n",
+        "no score",
+    )
     columns = [(name, "text" if i < 5 or name == "chosen" else "number") for i, name in enumerate(names)]
     rows: list[list[tuple[str, str]]] = []
     for metric in known:
         table = summarize(scores, metric)
         for s, r, i in np.ndindex(len(table.subjects), len(table.regions), len(table.layers)):
-            values = (table.score[s, i, r], table.low[s, i, r], table.high[s, i, r], table.ceiling[s, r], table.normalized[s, i, r])
+            values = (
+                table.score[s, i, r],
+                table.low[s, i, r],
+                table.high[s, i, r],
+                table.ceiling[s, r],
+                table.normalized[s, i, r],
+            )
             rows.append(
-                [(t, "") for t in (table.subjects[s], table.regions[r], table.models[i], table.layers[i], score_label(metric))]
+                [
+                    (t, "")
+                    for t in (
+                        table.subjects[s],
+                        table.regions[r],
+                        table.models[i],
+                        table.layers[i],
+                        score_label(metric),
+                    )
+                ]
                 + [_cell(float(v)) for v in values]
-                + [("yes" if table.chosen[s, r] == i else "", ""), _count(table.n_targets[s, r]), _count(table.n_nan[s, r])]
+                + [
+                    ("yes" if table.chosen[s, r] == i else "", ""),
+                    _count(table.n_targets[s, r]),
+                    _count(table.n_nan[s, r]),
+                ]
             )
     left = len(rows) - MAX_ROWS
-    return Table(columns, rows[:MAX_ROWS], f"{left:,} further rows are left out here; to_frame() and the files of the study hold them all." if left > 0 else "")
+    return Table(
+        columns,
+        rows[:MAX_ROWS],
+        f"{left:,} further rows are left out here; to_frame() and the files of the study hold them all."
+        if left > 0
+        else "",
+    )
 
 
 def _winner_table(rows: list[dict[str, Any]]) -> Table:
@@ -231,7 +295,11 @@ def _count(value: Any) -> tuple[str, str]:
 
 def _as_text(provenance: Any) -> str:
     text = json.dumps(_plain(provenance), indent=2, ensure_ascii=False, sort_keys=True)
-    return text if len(text) <= MAX_PROVENANCE else f"{text[:MAX_PROVENANCE]}\n… {len(text) - MAX_PROVENANCE} further characters are left out here"
+    return (
+        text
+        if len(text) <= MAX_PROVENANCE
+        else f"{text[:MAX_PROVENANCE]}\n… {len(text) - MAX_PROVENANCE} further characters are left out here"
+    )
 
 
 def _plain(value: Any) -> Any:

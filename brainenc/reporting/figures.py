@@ -6,6 +6,7 @@ import base64
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from brainenc import viz
 from brainenc.core.errors import BrainencError
 from brainenc.nouns import Scores
 from brainenc.viz.style import number, score_label
-from brainenc.viz.summaries import Summary
+from brainenc.viz.summaries import Summary, finite_mean
 
 DPI, SHOWN_DPI = 140, 100  # pixels in the file, and on the page, per inch of figure
 MAX_SUBJECTS = 4
@@ -39,7 +40,7 @@ def main_figures(scores: Scores, table: Summary) -> list[Figure]:
     best = "; ".join(f"{r}: {table.names[i]} {number(float(v))}" for r, i, v in _best(table))
     figures = [
         _figure(
-            lambda: viz.layer_region_heatmap(scores, metric, title=""), "Layer by region",
+            partial(viz.layer_region_heatmap, scores, metric, title=""), "Layer by region",
             f"Heat map of {len(table.layers)} layers by {len(table.regions)} regions. Highest in each region: {best}.",
             f"{label} on held-out data.",
         )
@@ -47,7 +48,8 @@ def main_figures(scores: Scores, table: Summary) -> list[Figure]:
     if len(table.layers) > 1:
         figures.append(
             _figure(
-                lambda: viz.layer_profiles(scores, metric, title=""), "Through the layers",
+                partial(viz.layer_profiles, scores, metric, title=""),
+                "Through the layers",
                 f"Line plots of {label} against layer, one panel for each of {len(table.regions)} regions.",
                 "Each panel is one region.",
             )  # fmt: skip
@@ -56,14 +58,16 @@ def main_figures(scores: Scores, table: Summary) -> list[Figure]:
     if np.isfinite(table.ceiling).any():
         figures.append(
             _figure(
-                lambda: viz.score_vs_ceiling(scores, metric, title=""), "Score against ceiling",
+                partial(viz.score_vs_ceiling, scores, metric, title=""),
+                "Score against ceiling",
                 f"Scatter plot of {label} against noise ceiling, one dot per target, coloured by region.",
                 "Both axes are in the units of the metric: a dot on the dashed line is predicted as well as its noise allows.",
             )  # fmt: skip
         )
         figures.append(
             _figure(
-                lambda: viz.layer_region_heatmap(scores, metric, normalized=True, title=""), "Share of the ceiling",
+                partial(viz.layer_region_heatmap, scores, metric, normalized=True, title=""),
+                "Share of the ceiling",
                 "Heat map of the median of score divided by noise ceiling, layer by region.",
                 "Median over targets of score / ceiling; targets whose ceiling is too low to be measured are left out, and nothing is clipped at 1.",
                 folded=True,
@@ -76,8 +80,11 @@ def other_metrics(scores: Scores, metrics: list[str]) -> list[Figure]:
     """Return a folded heat map for each further metric."""
     made = [
         _figure(
-            lambda m=metric: viz.layer_region_heatmap(scores, m, title=""), f"Layer by region, {score_label(metric)}",  # type: ignore[misc]
-            f"Heat map of {score_label(metric)}, layer by region.", f"Median {score_label(metric)} over the targets of each region.", folded=True,
+            partial(viz.layer_region_heatmap, scores, metric, title=""),
+            f"Layer by region, {score_label(metric)}",
+            f"Heat map of {score_label(metric)}, layer by region.",
+            f"Median {score_label(metric)} over the targets of each region.",
+            folded=True,
         )  # fmt: skip
         for metric in metrics
     ]
@@ -93,16 +100,21 @@ def _maps(scores: Scores, table: Summary) -> list[Figure | None]:
         folded = position > 1
         made.append(
             _figure(
-                lambda s=subject: viz.score_map(scores, subject=s, metric=table.metric, title=""), f"Where, subject {subject}",  # type: ignore[misc]
-                f"Map of {label} of every target of subject {subject}.", f"Held-out {label} of each target; grey where nothing was measured.{rest}", folded=folded,
+                partial(viz.score_map, scores, subject=subject, metric=table.metric, title=""),
+                f"Where, subject {subject}",
+                f"Map of {label} of every target of subject {subject}.",
+                f"Held-out {label} of each target; grey where nothing was measured.{rest}",
+                folded=folded,
             )  # fmt: skip
         )
         if len(table.layers) > 1:
             made.append(
                 _figure(
-                    lambda s=subject: viz.winner_map(scores, subject=s, metric=table.metric, title=""), f"Which layer, subject {subject}",  # type: ignore[misc]
+                    partial(viz.winner_map, scores, subject=subject, metric=table.metric, title=""),
+                    f"Which layer, subject {subject}",
                     f"Map of the winning layer of every target of subject {subject}.",
-                    "The layer that wins at each target; hues are models, shades run from the first layer (pale) to the last.", folded=folded,
+                    "The layer that wins at each target; hues are models, shades run from the first layer (pale) to the last.",
+                    folded=folded,
                 )  # fmt: skip
             )
     return made
@@ -118,10 +130,20 @@ def _figure(draw: Callable[[], Any], title: str, alt: str, caption: str = "", *,
     figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": "brainenc"}, pil_kwargs={"compress_level": 6})
     width, height = (round(SHOWN_DPI * inches) for inches in figure.get_size_inches())
     source = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
-    return Figure(source=source, width=width, height=height, alt=alt, caption=f"{caption} {figure.get_label()}".strip(), title=title, folded=folded)
+    return Figure(
+        source=source,
+        width=width,
+        height=height,
+        alt=alt,
+        caption=f"{caption} {figure.get_label()}".strip(),
+        title=title,
+        folded=folded,
+    )
 
 
 def _best(table: Summary) -> list[tuple[str, int, float]]:
-    known = np.isfinite(table.score)
-    mean = np.where(known.any(axis=0), np.where(known, table.score, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1), -np.inf)
-    return [(region, int(np.argmax(mean[:, r])), mean[:, r].max()) for r, region in enumerate(table.regions) if np.isfinite(mean[:, r]).any()]
+    mean = finite_mean(table.score)
+    best = np.argmax(np.where(np.isfinite(mean), mean, -np.inf), axis=0)
+    return [
+        (r, int(best[c]), float(mean[best[c], c])) for c, r in enumerate(table.regions) if np.isfinite(mean[:, c]).any()
+    ]

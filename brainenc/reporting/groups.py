@@ -16,12 +16,27 @@ def of_results(results: Any) -> tuple[dict[str, Any], list[tuple[str, Scores]]]:
     """Return the facts of a study (name, failures, provenance, caveats) and its sections."""
     found = results.scores()
     if not found:
-        raise InputError("study has no finished score", where="report", got=repr(results), fix="see its failures, then run it again")
-    shown = [c for c in ("analysis", "dataset", "subject", "session", "model", "layer", "seed", "step", "error", "message") if c in results.failures]
-    failures = [{k: "" if pd.isna(v) else str(v) for k, v in row.items()} for row in results.failures[shown].to_dict("records")]
+        raise InputError(
+            "study has no finished score", where="report", got=repr(results), fix="see its failures, then run it again"
+        )
+    shown = [
+        c
+        for c in ("analysis", "dataset", "subject", "session", "model", "layer", "seed", "step", "error", "message")
+        if c in results.failures
+    ]
+    failures = [
+        {k: "" if pd.isna(v) else str(v) for k, v in row.items()} for row in results.failures[shown].to_dict("records")
+    ]
     provenance = dict(results.provenance)
-    caveats = [f"{text} ({count} tasks)" for text, count in dict(provenance.get("warnings", {})).items()] + [str(n) for n in provenance.get("notes", [])]
-    return {"name": results.plan.name, "failures": failures, "provenance": provenance, "caveats": caveats}, join_subjects(found)
+    caveats = [f"{text} ({count} tasks)" for text, count in dict(provenance.get("warnings", {})).items()] + [
+        str(n) for n in provenance.get("notes", [])
+    ]
+    return {
+        "name": results.plan.name,
+        "failures": failures,
+        "provenance": provenance,
+        "caveats": caveats,
+    }, join_subjects(found)
 
 
 def join_subjects(found: dict[str, Scores]) -> list[tuple[str, Scores]]:
@@ -41,7 +56,10 @@ def join_subjects(found: dict[str, Scores]) -> list[tuple[str, Scores]]:
 def _shape(scores: Scores) -> tuple[Any, ...]:
     entries = tuple(map(tuple, scores.entries[["model", "layer", "metric", "seed"]].astype(str).to_numpy()))
     ceiling = None if scores.ceiling is None else (scores.ceiling.units, scores.ceiling.method, scores.ceiling.floor)
-    present = tuple(None if array is None else array.shape[1] for array in (scores.inner, scores.alpha)) + (scores.p is None, scores.q is None)
+    present = tuple(None if array is None else array.shape[1] for array in (scores.inner, scores.alpha)) + (
+        scores.p is None,
+        scores.q is None,
+    )
     return (entries, scores.values.shape[1], scores.split, scores.aggregate, ceiling, *present)
 
 
@@ -58,15 +76,24 @@ def _beside(parts: list[Scores]) -> Scores:
     first = parts[0]
     if len(parts) == 1:
         return first
-    join = lambda name: None if getattr(first, name) is None else np.concatenate([getattr(s, name) for s in parts], axis=-1)  # noqa: E731
-    merge = lambda name: {k: v for s in parts for k, v in getattr(s, name).items()}  # noqa: E731
-    statuses = list(dict.fromkeys(s.ceiling_status for s in parts))
+
+    def join(name: str) -> Any:
+        arrays = [getattr(s, name) for s in parts]
+        return None if arrays[0] is None else np.concatenate(arrays, axis=-1)
+
+    def merge(name: str) -> dict[str, Any]:
+        return {subject: value for s in parts for subject, value in getattr(s, name).items()}
+
+    together: dict[str, Any] = {name: join(name) for name in ("values", "inner", "alpha", "p", "q", "n_test")}
+    together |= {name: merge(name) for name in ("spaces", "predictions", "observed", "test_rows")}
     return replace(
-        first, values=join("values"), inner=join("inner"), alpha=join("alpha"), p=join("p"), q=join("q"), n_test=join("n_test"),
-        targets=pd.concat([s.targets for s in parts], ignore_index=True), spaces=merge("spaces"), ceiling=_join_ceilings(parts),
-        ceiling_status="; ".join(statuses), predictions=merge("predictions"), observed=merge("observed"), test_rows=merge("test_rows"),
+        first,
+        **together,
+        targets=pd.concat([s.targets for s in parts], ignore_index=True),
+        ceiling=_join_ceilings(parts),
+        ceiling_status="; ".join(dict.fromkeys(s.ceiling_status for s in parts)),
         provenance=_join_provenance(parts),
-    )  # fmt: skip
+    )
 
 
 def _join_ceilings(parts: list[Scores]) -> NoiseCeiling | None:

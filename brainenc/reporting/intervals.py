@@ -37,9 +37,14 @@ class Intervals:
         predicted = self.scores.predictions.get(subject, {}).get(layer) if self.usable else None
         if predicted is None or not len(targets):
             return None
-        chosen = targets[np.unique(np.linspace(0, len(targets) - 1, min(len(targets), MAX_TARGETS)).round().astype(int))]
+        chosen = targets[
+            np.unique(np.linspace(0, len(targets) - 1, min(len(targets), MAX_TARGETS)).round().astype(int))
+        ]
         observed = self.scores.observed[subject]
-        parts = [bootstrap_pearson(observed[np.ix_(rows, chosen)], predicted[np.ix_(rows, chosen)], weights) for rows, weights in self._draws(subject)]
+        parts = [
+            bootstrap_pearson(observed[np.ix_(rows, chosen)], predicted[np.ix_(rows, chosen)], weights)
+            for rows, weights in self._draws(subject)
+        ]
         draws = np.mean(parts, axis=0)
         medians = [np.median(row[np.isfinite(row)]) for row in draws if np.isfinite(row).any()]
         return (float(np.quantile(medians, 0.025)), float(np.quantile(medians, 0.975))) if medians else None
@@ -49,7 +54,10 @@ class Intervals:
             rows = self.scores.test_rows[subject].reset_index(drop=True)
             pooled = self.scores.aggregate == "pooled" or "fold" not in rows
             parts = [np.arange(len(rows))] if pooled else list(rows.groupby("fold", sort=False).indices.values())
-            self._weights[subject] = [(part, bootstrap_weights(len(part), N_DRAWS, 0, "report", n, units=_units(rows.iloc[part]))) for n, part in enumerate(parts)]
+            self._weights[subject] = [
+                (part, bootstrap_weights(len(part), N_DRAWS, 0, "report", n, units=_units(rows.iloc[part])))
+                for n, part in enumerate(parts)
+            ]
         return self._weights[subject]
 
 
@@ -58,7 +66,10 @@ def winner_rows(scores: Scores, metric: str) -> tuple[list[dict[str, Any]], str]
     if metric != "pearson":
         return [], f"Paired comparisons are made for Pearson r, and these scores are {metric}."
     if not scores.predictions:
-        return [], "Predictions were not kept (or belong to several split seeds), so layers cannot be compared stimulus by stimulus."
+        return (
+            [],
+            "Predictions were not kept (or belong to several split seeds), so layers cannot be compared stimulus by stimulus.",
+        )
     if len(scores.layers) < 2:
         return [], "There is only one layer to score."
     from brainenc.encoding import winners

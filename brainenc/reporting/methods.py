@@ -26,13 +26,22 @@ def methods(scores: Scores, table: Summary) -> list[tuple[str, str]]:
         ("Rows", _by_subject(facts.get("average"), "{}")),
         ("Encoder", _encoder(facts)),
         ("Penalties", _penalties(scores, facts)),
-        ("Reduction", f"Features were reduced inside each training set: {facts['reduce']}." if facts.get("reduce") not in (None, "none") else ""),
+        (
+            "Reduction",
+            f"Features were reduced inside each training set: {facts['reduce']}."
+            if facts.get("reduce") not in (None, "none")
+            else "",
+        ),
         ("Score", _score(scores)),
         ("Noise ceiling", _ceiling(scores)),
         ("Layer choice", _choice(table)),
         ("Significance", _significance(scores, facts)),
         ("Left out", _left_out(scores, table)),
-        ("Seeds", f"Split seeds: {', '.join(dict.fromkeys(scores.entries['seed'].astype(str)))}. Seed of everything else that is drawn: {facts.get('seed', 'not recorded')}."),
+        (
+            "Seeds",
+            f"Split seeds: {', '.join(dict.fromkeys(scores.entries['seed'].astype(str)))}. "
+            f"Seed of everything else that is drawn: {facts.get('seed', 'not recorded')}.",
+        ),
         ("Software", ", ".join(f"{k} {v}" for k, v in _mapping(facts.get("versions")).items())),
     ]
     return [(topic, text.strip()) for topic, text in lines if text.strip()]
@@ -44,29 +53,51 @@ def caveats(scores: Scores, table: Summary) -> list[str]:
     if _is_simulated(scores):
         found.append("These responses are simulated: the scores test the method, not a brain.")
     if scores.ceiling is None:
-        found.append(f"There is no noise ceiling ({scores.ceiling_status}), so a low score may mean a poor model or a noisy region.")
+        found.append(
+            f"There is no noise ceiling ({scores.ceiling_status}), so a low score may mean a poor model or a noisy region."
+        )
     elif np.isfinite(table.normalized).any() and float(np.nanmax(table.normalized)) > 1.05:
         found.append("Some medians lie above their ceiling: it is estimated with error, and nothing is clipped.")
     if not (table.chosen >= 0).any() and len(table.layers) > 1:
-        found.append("Best layers were chosen on the very scores that are shown; the winner's score is therefore optimistic.")
-    edge = [name for name, share in _mapping(scores.provenance.get("edge_share")).items() if isinstance(share, float) and share > HIGH_EDGE_SHARE]
+        found.append(
+            "Best layers were chosen on the very scores that are shown; the winner's score is therefore optimistic."
+        )
+    edge = [
+        name
+        for name, share in _mapping(scores.provenance.get("edge_share")).items()
+        if isinstance(share, float) and share > HIGH_EDGE_SHARE
+    ]
     if edge:
-        found.append(f"For {len(edge)} layers more than a fifth of the penalties lie at an edge of their grid ({', '.join(edge[:4])}{' …' if len(edge) > 4 else ''}).")
+        found.append(
+            f"For {len(edge)} layers more than a fifth of the penalties lie at an edge of their grid ({', '.join(edge[:4])}{' …' if len(edge) > 4 else ''})."
+        )
     n_test = scores.n_test.sum(axis=0)
     if (n_test > 0).any() and int(np.median(n_test[n_test > 0])) < FEW_TEST_ROWS:
         n = int(np.median(n_test[n_test > 0]))
-        found.append(f"Only {n} test rows: by chance alone one target in twenty would have a correlation beyond about ±{1.96 / np.sqrt(max(n - 1, 1)):.2f}.")
-    shared = sum(int(v) for v in _mapping(scores.provenance.get("test_stimuli_in_training")).values() if isinstance(v, int))
+        found.append(
+            f"Only {n} test rows: by chance alone one target in twenty would have a correlation beyond about ±{1.96 / np.sqrt(max(n - 1, 1)):.2f}."
+        )
+    shared = sum(
+        int(v) for v in _mapping(scores.provenance.get("test_stimuli_in_training")).values() if isinstance(v, int)
+    )
     if shared:
-        found.append(f"{shared} test stimuli were also shown in training rows: scores may rest on memory of the stimulus.")
+        found.append(
+            f"{shared} test stimuli were also shown in training rows: scores may rest on memory of the stimulus."
+        )
     if len(table.subjects) == 1:
         found.append("One subject: nothing here says how the result generalises to other people.")
-    found.append("A layer that predicts well is not thereby the mechanism; regions differ in noise, so read scores beside their ceilings.")
+    found.append(
+        "A layer that predicts well is not thereby the mechanism; regions differ in noise, so read scores beside their ceilings."
+    )
     return found
 
 
 def _data(scores: Scores, table: Summary, facts: Mapping[str, Any]) -> str:
-    sets = dict.fromkeys(str(v["data set"]) for v in _mapping(facts.get("responses")).values() if isinstance(v, Mapping) and "data set" in v)
+    sets = dict.fromkeys(
+        str(v["data set"])
+        for v in _mapping(facts.get("responses")).values()
+        if isinstance(v, Mapping) and "data set" in v
+    )
     name = f"{', '.join(sets)}: " if sets else ""
     kinds = ", ".join(dict.fromkeys(type(space).__name__ for space in scores.spaces.values()))
     n_models = len(set(table.models))
@@ -109,7 +140,9 @@ def _encoder(facts: Mapping[str, Any]) -> str:
     else:
         text = str(encoder or "not recorded")
     solvers = dict.fromkeys(str(v) for v in _mapping(facts.get("solver")).values() if v)
-    return f"{text}{f'; solved in {next(iter(solvers))} form' if len(solvers) == 1 else ''}. Fitted on training rows only."
+    return (
+        f"{text}{f'; solved in {next(iter(solvers))} form' if len(solvers) == 1 else ''}. Fitted on training rows only."
+    )
 
 
 def _penalties(scores: Scores, facts: Mapping[str, Any]) -> str:
@@ -119,7 +152,9 @@ def _penalties(scores: Scores, facts: Mapping[str, Any]) -> str:
         parts.append(f"Median alpha {middle:.3g} (5th to 95th percentile {low:.3g} to {high:.3g}), one per target")
     shares = [v for v in _mapping(facts.get("edge_share")).values() if isinstance(v, float) and np.isfinite(v)]
     if shares:
-        parts.append(f"{100 * float(np.mean(shares)):.1f} % of the choices lie at an edge of the grid (at most {100 * max(shares):.1f} % in one layer)")
+        parts.append(
+            f"{100 * float(np.mean(shares)):.1f} % of the choices lie at an edge of the grid (at most {100 * max(shares):.1f} % in one layer)"
+        )
     if facts.get("inner"):
         parts.append(f"chosen by {facts['inner']}")
     return "; ".join(parts) + "." if parts else ""
@@ -137,7 +172,11 @@ def _ceiling(scores: Scores) -> str:
         return f"None: {scores.ceiling_status}."
     low = int((scores.ceiling.variance < scores.ceiling.floor).sum())
     text = f"{_sentence(scores.ceiling_status)} Pearson r is divided by the correlation ceiling, R² by the variance ceiling."
-    return f"{text} {low} targets lie below the floor of {scores.ceiling.floor:g} (variance) and have no normalised score." if low else text
+    return (
+        f"{text} {low} targets lie below the floor of {scores.ceiling.floor:g} (variance) and have no normalised score."
+        if low
+        else text
+    )
 
 
 def _choice(table: Summary) -> str:
@@ -151,15 +190,27 @@ def _choice(table: Summary) -> str:
 def _significance(scores: Scores, facts: Mapping[str, Any]) -> str:
     if scores.p is None:
         return ""
-    share = f"; {100 * float(np.nanmean(scores.q < 0.05)):.0f} % of layer-target pairs have q < 0.05" if scores.q is not None and np.isfinite(scores.q).any() else ""
+    share = (
+        f"; {100 * float(np.nanmean(scores.q < 0.05)):.0f} % of layer-target pairs have q < 0.05"
+        if scores.q is not None and np.isfinite(scores.q).any()
+        else ""
+    )
     return f"{facts.get('permutations', 'Some')} permutations of test rows{share} (Benjamini-Hochberg within subject and layer)."
 
 
 def _left_out(scores: Scores, table: Summary) -> str:
     lost = int(table.n_nan.sum())
-    unnamed = int(scores.targets["roi"].isna().sum()) if "roi" in scores.targets and scores.targets["roi"].notna().any() else 0
-    excluded = sum(int(v) for v in _mapping(scores.provenance.get("n_targets_excluded")).values() if isinstance(v, int | float))
-    parts = [f"{lost} targets without any score" + (f" ({excluded} with missing or constant responses)" if excluded else "")]
+    unnamed = (
+        int(scores.targets["roi"].isna().sum())
+        if "roi" in scores.targets and scores.targets["roi"].notna().any()
+        else 0
+    )
+    excluded = sum(
+        int(v) for v in _mapping(scores.provenance.get("n_targets_excluded")).values() if isinstance(v, int | float)
+    )
+    parts = [
+        f"{lost} targets without any score" + (f" ({excluded} with missing or constant responses)" if excluded else "")
+    ]
     if unnamed:
         parts.append(f"{unnamed} targets without a region, which are scored but not in the region tables")
     return "; ".join(parts) + "."

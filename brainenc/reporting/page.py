@@ -81,4 +81,9 @@ def _parts(source: Any) -> tuple[dict[str, Any], list[tuple[str, Any]]]:
         return {"name": None, "failures": [], "provenance": {}, "caveats": []}, join_subjects(dict(source))
     if hasattr(source, "scores") and hasattr(source, "plan"):
         return of_results(source)
-    raise InputError("cannot be reported", where="report", expected="Results, Scores, or a mapping of name to Scores", got=type(source).__name__)
+    raise InputError(
+        "cannot be reported",
+        where="report",
+        expected="Results, Scores, or a mapping of name to Scores",
+        got=type(source).__name__,
+    )

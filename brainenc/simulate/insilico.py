@@ -28,7 +28,7 @@ from brainenc.nouns.responses import Responses
 from brainenc.nouns.stimuli import StimulusSet
 from brainenc.simulate.regions import Region, place, smoothing_root
 
-VERSION = 1
+VERSION = 2
 SUBJECTS = ("01", "02", "03", "04")
 N_TRAIN, N_TEST, N_REPEATS, RUNS_PER_REPEAT = 600, 200, 3, 4
 PRIVATE_SHARE = 0.2
@@ -45,6 +45,7 @@ REGIONS = (
 # Which concepts weigh most where; the other columns keep a weight of one.
 PREFERENCES = {"FFA": ("face",), "PPA": ("background",), "EBA": ("person",), "LOC": ("category",)}
 PREFERENCE_GAIN = 2.0
+N_COMPONENTS = 60
 
 
 def load(subject: str = "01", *, seed: int = 0, cache: str | Path | None = None) -> tuple[StimulusSet, Responses]:
@@ -94,7 +95,7 @@ def scenes(seed: int = 0, *, cache: str | Path | None = None) -> StimulusSet:
         table = rendered.table.copy()
         table["split"] = ["train"] * N_TRAIN + ["test"] * N_TEST
         table["path"] = [f"images.npy::[{i}]" for i in range(len(table))]
-        entry = store.put(key, {"images.npy": rendered.images, "table.parquet": table.reset_index()}, {"step": "insilico scenes", "seed": seed})
+        entry = store.put(key, {"images.npy": rendered.images, "table.parquet": table}, {"step": "insilico scenes", "seed": seed})
     return StimulusSet(entry.table("table.parquet"), root=entry.path, kind="image", name=f"insilico scenes, seed {seed}")
 
 
@@ -164,6 +165,8 @@ def _signal(
         if region.driver == CONCEPTS:
             liked = [any(word in name for word in PREFERENCES.get(region.name, ())) for name in concepts]
             features = features * np.where(liked, PREFERENCE_GAIN, 1.0)
+        elif region.driver == MIDDLE:
+            features = _evened(features)
         rng = generator(seed, "weights", subject, region.name)
         weights = rng.standard_normal((features.shape[1], len(targets))) @ root[:, here]
         private = generator(seed, "private", subject, region.name).standard_normal((len(features), len(targets))) @ root[:, here]
@@ -205,6 +208,16 @@ def _noise(run: npt.NDArray[np.intp], space: Any, rng: np.random.Generator) -> n
             series[row] = persistence * series[row - 1] + np.sqrt(1 - persistence**2) * white[row]
     offsets = rng.standard_normal((int(run.max()) + 1, v)) @ root
     return np.sqrt(0.95) * series + np.sqrt(0.05) * offsets[run]
+
+
+def _evened(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the largest principal components with equal variance.
+
+    The large components of one layer are nearly those of its neighbours. A read-out that weighs all alike uses what only this layer
+    has, so that the planted layer is the right answer and not one of several.
+    """
+    left, sizes, _ = np.linalg.svd(values, full_matrices=False)
+    return left[:, : min(N_COMPONENTS, int((sizes > 1e-6 * sizes[0]).sum()))]
 
 
 def _standardize(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -53,6 +53,8 @@ def plot(noun: Any, kind: str | None = None, **options: Any) -> Any:
     """
     kinds = KINDS.get(type(noun).__name__)
     if kinds is None:
-        raise InputError("nothing here can be drawn", where="plot", expected=f"one of {', '.join(KINDS)}", got=type(noun).__name__)
+        raise InputError(
+            "nothing here can be drawn", where="plot", expected=f"one of {', '.join(KINDS)}", got=type(noun).__name__
+        )
     name = next(iter(kinds)) if kind is None else one_of(kind, tuple(kinds), f"kind of plot of {type(noun).__name__}")
     return resolve(kinds[name])(noun, **options)

@@ -49,10 +49,23 @@ def variance_spectrum(features: FeatureSpace, *, title: str | None = None) -> An
             if np.isfinite(ratio):
                 ax.axvline(ratio, color=style.CEILING, linewidth=1.2, linestyle=(0, (4, 2)))
         if np.isfinite(ratio):
-            right.annotate(f"participation ratio {ratio:.1f}", (ratio, 0.06), xytext=(5, 0), textcoords="offset points", fontsize=8, color=style.CEILING)
-        thinned = "" if values.shape == features.values.shape else f"; {values.shape[0]} rows and {values.shape[1]} columns, evenly spread, were used"
+            right.annotate(
+                f"participation ratio {ratio:.1f}",
+                (ratio, 0.06),
+                xytext=(5, 0),
+                textcoords="offset points",
+                fontsize=8,
+                color=style.CEILING,
+            )
+        thinned = (
+            ""
+            if values.shape == features.values.shape
+            else f"; {values.shape[0]} rows and {values.shape[1]} columns, evenly spread, were used"
+        )
         heading = features.name if title is None else title
-        style.heading(fig, heading, f"{features.n_samples} {features.rows} rows × {features.n_features} features{thinned}")
+        style.heading(
+            fig, heading, f"{features.n_samples} {features.rows} rows × {features.n_features} features{thinned}"
+        )
     return fig
 
 

@@ -10,10 +10,12 @@ import numpy.typing as npt
 from brainenc.core.errors import InputError
 from brainenc.nouns.scores import Scores
 from brainenc.viz import style
-from brainenc.viz.summaries import Summary, summarize
+from brainenc.viz.summaries import Summary, finite_mean, summarize
 
 
-def layer_region_heatmap(scores: Scores, metric: str | None = None, *, by: str = "roi", normalized: bool = False, title: str | None = None) -> Any:
+def layer_region_heatmap(
+    scores: Scores, metric: str | None = None, *, by: str = "roi", normalized: bool = False, title: str | None = None
+) -> Any:
     """Draw layers (rows, grouped by model) against regions (columns) with the noise ceiling on top.
 
     A cell shows the median held-out score over the targets of the region (mean over subjects and split seeds). A frame marks the highest
@@ -42,9 +44,11 @@ def layer_region_heatmap(scores: Scores, metric: str | None = None, *, by: str =
     """
     table = summarize(scores, metric, by=by)
     if normalized and not np.isfinite(table.normalized).any():
-        raise InputError("scores have no ceiling to be divided by", where="layer_region_heatmap", got=scores.ceiling_status)
-    cells = _mean(table.normalized if normalized else table.score)
-    ceiling = np.full(len(table.regions), np.nan) if normalized else _mean(table.ceiling)
+        raise InputError(
+            "scores have no ceiling to be divided by", where="layer_region_heatmap", got=scores.ceiling_status
+        )
+    cells = finite_mean(table.normalized if normalized else table.score)
+    ceiling = np.full(len(table.regions), np.nan) if normalized else finite_mean(table.ceiling)
     label = style.score_label(table.metric + ("_normalized" if normalized else ""))
     with style.style():
         fig, axes, bar = _layout(cells.shape, has_ceiling=bool(np.isfinite(ceiling).any()))
@@ -60,11 +64,6 @@ def layer_region_heatmap(scores: Scores, metric: str | None = None, *, by: str =
         default = "Score as a share of the ceiling, layer by region" if normalized else "Score by layer and region"
         style.heading(fig, default if title is None else title, _note(table, scores))
     return fig
-
-
-def _mean(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    known = np.isfinite(values)
-    return np.where(known.any(axis=0), np.where(known, values, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1), np.nan)
 
 
 def _limit(cells: npt.NDArray[np.float64], ceiling: npt.NDArray[np.float64]) -> float:
@@ -85,20 +84,46 @@ def _layout(shape: tuple[int, ...], *, has_ceiling: bool) -> tuple[Any, list[Any
 def _paint(ax: Any, table: Summary, cells: npt.NDArray[np.float64], limit: float) -> Any:
     from matplotlib.patches import Rectangle
 
-    image = ax.imshow(np.ma.masked_invalid(cells), aspect="auto", cmap=style.colormap("score"), vmin=min(0.0, float(np.nanmin([0.0, *cells.ravel()]))), vmax=limit)
+    image = ax.imshow(
+        np.ma.masked_invalid(cells),
+        aspect="auto",
+        cmap=style.colormap("score"),
+        vmin=min(0.0, float(np.nanmin([0.0, *cells.ravel()]))),
+        vmax=limit,
+    )
     _frame(ax, cells.shape)
     best = np.argmax(np.where(np.isfinite(cells), cells, -np.inf), axis=0)
     small = 7.0 if cells.size > 260 else 8.4
     for row, column in np.ndindex(cells.shape):
-        value = cells[row, column]
+        value = float(cells[row, column])
         shade = image.cmap(image.norm(value)) if np.isfinite(value) else (0.85, 0.86, 0.87, 1.0)
         ink = style.ink_on(shade[:3])
         top = row == best[column] and np.isfinite(value) and cells.shape[0] > 1
-        ax.text(column, row, style.number(value), ha="center", va="center", fontsize=small, color=ink, fontweight="bold" if top else "normal")
+        ax.text(
+            column,
+            row,
+            style.number(value),
+            ha="center",
+            va="center",
+            fontsize=small,
+            color=ink,
+            fontweight="bold" if top else "normal",
+        )
         if top:
-            ax.add_patch(Rectangle((column - 0.47, row - 0.45), 0.94, 0.9, fill=False, edgecolor=style.CEILING, linewidth=2.0, zorder=5))
+            ax.add_patch(
+                Rectangle(
+                    (column - 0.47, row - 0.45), 0.94, 0.9, fill=False, edgecolor=style.CEILING, linewidth=2.0, zorder=5
+                )
+            )
         dots = int((table.chosen[:, column] == row).sum())
-        ax.plot(column + 0.36 - 0.1 * np.arange(min(dots, 7)), np.full(min(dots, 7), row - 0.28), "o", markersize=2.6, color=ink, markeredgewidth=0)
+        ax.plot(
+            column + 0.36 - 0.1 * np.arange(min(dots, 7)),
+            np.full(min(dots, 7), row - 0.28),
+            "o",
+            markersize=2.6,
+            color=ink,
+            markeredgewidth=0,
+        )
     _models(ax, table)
     return image
 
@@ -126,14 +151,34 @@ def _models(ax: Any, table: Summary) -> None:
     for start, stop in zip(starts[:-1], starts[1:], strict=True):
         color = colors[table.models[start]]
         edge = -0.08 / max(cell_width, 1.8)
-        ax.plot([edge, edge], [start - 0.42, stop - 0.58], transform=trans, color=color, linewidth=3.2, clip_on=False, solid_capstyle="butt")
-        ax.text(inset, (start + stop - 1) / 2, style.shorten(table.models[start], 24), transform=trans, ha="right", va="center", fontsize=9, fontweight="bold", color=color)
+        ax.plot(
+            [edge, edge],
+            [start - 0.42, stop - 0.58],
+            transform=trans,
+            color=color,
+            linewidth=3.2,
+            clip_on=False,
+            solid_capstyle="butt",
+        )
+        ax.text(
+            inset,
+            (start + stop - 1) / 2,
+            style.shorten(table.models[start], 24),
+            transform=trans,
+            ha="right",
+            va="center",
+            fontsize=9,
+            fontweight="bold",
+            color=color,
+        )
         if start:
             ax.axhline(start - 0.5, color="white", linewidth=5)
 
 
 def _paint_ceiling(ax: Any, ceiling: npt.NDArray[np.float64], limit: float) -> None:
-    image = ax.imshow(np.ma.masked_invalid(ceiling[None]), aspect="auto", cmap=style.colormap("grey"), vmin=0.0, vmax=1.6 * limit)
+    image = ax.imshow(
+        np.ma.masked_invalid(ceiling[None]), aspect="auto", cmap=style.colormap("grey"), vmin=0.0, vmax=1.6 * limit
+    )
     _frame(ax, (1, len(ceiling)))
     for column, value in enumerate(ceiling):
         shade = image.cmap(image.norm(value)) if np.isfinite(value) else (0.85, 0.86, 0.87, 1.0)
@@ -146,12 +191,24 @@ def _paint_ceiling(ax: Any, ceiling: npt.NDArray[np.float64], limit: float) -> N
 def _regions(ax: Any, table: Summary) -> None:
     labels = [style.shorten(region, 18) for region in table.regions]
     crowded = max(map(len, labels)) > 8 or len(labels) > 16
-    ax.set_xticks(range(len(labels)), labels, fontweight="bold", fontsize=9.5, color=style.INK, rotation=35 if crowded else 0, ha="left" if crowded else "center")
+    ax.set_xticks(
+        range(len(labels)),
+        labels,
+        fontweight="bold",
+        fontsize=9.5,
+        color=style.INK,
+        rotation=35 if crowded else 0,
+        ha="left" if crowded else "center",
+    )
     ax.tick_params(axis="x", labeltop=True, labelbottom=False, top=False, bottom=False)
 
 
 def _note(table: Summary, scores: Scores) -> str:
     people = f", mean of {len(table.subjects)} subjects" if len(table.subjects) > 1 else ""
-    dots = "Dots: subjects whose training rows alone choose that layer. " if (table.chosen >= 0).any() and len(table.layers) > 1 else ""
+    dots = (
+        "Dots: subjects whose training rows alone choose that layer. "
+        if (table.chosen >= 0).any() and len(table.layers) > 1
+        else ""
+    )
     frame = "Frame: highest held-out score of the region. " if len(table.layers) > 1 else ""
     return f"Median over the targets of a region{people}. Split: {scores.split}. {frame}{dots}Ceiling: {scores.ceiling_status}."

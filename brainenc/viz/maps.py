@@ -14,7 +14,7 @@ from brainenc.nouns.spaces import CiftiSpace, ContactSpace, SensorSpace, Space, 
 from brainenc.nouns.spaces.base import as_vector
 from brainenc.viz import style
 from brainenc.viz.scatter import region_scores
-from brainenc.viz.summaries import metrics_of, summarize, with_regions
+from brainenc.viz.summaries import finite_mean, metrics_of, summarize, with_regions
 
 Floats = npt.NDArray[np.float64]
 
@@ -84,7 +84,15 @@ def brain_map(
     return fig
 
 
-def score_map(scores: Scores, *, subject: str | None = None, layer: str | None = None, metric: str | None = None, value: str = "score", **options: Any) -> Any:
+def score_map(
+    scores: Scores,
+    *,
+    subject: str | None = None,
+    layer: str | None = None,
+    metric: str | None = None,
+    value: str = "score",
+    **options: Any,
+) -> Any:
     """Draw the score of every target of one subject.
 
     Parameters
@@ -107,17 +115,37 @@ def score_map(scores: Scores, *, subject: str | None = None, layer: str | None =
         marked, by = with_regions(one.entry(metric=name))
         table = summarize(one, name)
         vector = region_scores(marked, table, by)
-        which = "layer chosen on training rows, by region" if (table.chosen >= 0).any() else "best held-out layer of each region (an optimistic choice)"
+        which = (
+            "layer chosen on training rows, by region"
+            if (table.chosen >= 0).any()
+            else "best held-out layer of each region (an optimistic choice)"
+        )
         which = table.names[0] if len(table.names) == 1 else which
     else:
         which = layer or summarize(one, name).names[0]
         vector = one.vector(which, metric=name, value=value)
-    label = "noise ceiling" if value == "ceiling" else style.score_label(name + ("_normalized" if value == "normalized" else ""))
-    defaults: dict[str, Any] = {"title": f"Subject {one.subjects[0]}", "label": label, "note": "" if value == "ceiling" else which, "regions": _regions(one)}
+    label = (
+        "noise ceiling"
+        if value == "ceiling"
+        else style.score_label(name + ("_normalized" if value == "normalized" else ""))
+    )
+    defaults: dict[str, Any] = {
+        "title": f"Subject {one.subjects[0]}",
+        "label": label,
+        "note": "" if value == "ceiling" else which,
+        "regions": _regions(one),
+    }
     return brain_map(one.space, vector, **{**defaults, **options})
 
 
-def winner_map(scores: Scores, *, subject: str | None = None, metric: str | None = None, title: str | None = None, views: Sequence[str] | None = None) -> Any:
+def winner_map(
+    scores: Scores,
+    *,
+    subject: str | None = None,
+    metric: str | None = None,
+    title: str | None = None,
+    views: Sequence[str] | None = None,
+) -> Any:
     """Draw, for every target of one subject, the layer that its training rows choose (or its best held-out layer).
 
     Models have one hue each, and their layers run from pale (first) to full (last). Targets whose score is not above zero stay grey.
@@ -139,8 +167,10 @@ def winner_map(scores: Scores, *, subject: str | None = None, metric: str | None
     rows = (chosen.entries["model"].astype(str) + "/" + chosen.entries["layer"].astype(str)).to_numpy()
     names = list(dict.fromkeys(rows))
     honest = chosen.inner is not None
-    level = np.stack([_nanmean((chosen.inner if honest else chosen.values)[rows == n].reshape(-1, chosen.values.shape[2])) for n in names])  # type: ignore[index]
-    held_out = np.stack([_nanmean(chosen.values[rows == n].reshape(-1, chosen.values.shape[2])) for n in names])
+    n_targets = chosen.values.shape[2]
+    judged = chosen.values if chosen.inner is None else chosen.inner
+    level = np.stack([finite_mean(judged[rows == n].reshape(-1, n_targets)) for n in names])
+    held_out = np.stack([finite_mean(chosen.values[rows == n].reshape(-1, n_targets)) for n in names])
     pick = np.argmax(np.where(np.isfinite(level), level, -np.inf), axis=0)
     winner = np.where(np.take_along_axis(held_out, pick[None], axis=0)[0] > 0, pick.astype(float), np.nan)
     colors = _layer_colors(names)
@@ -170,7 +200,9 @@ class _Scale:
         self.top = vmax if vmax is not None else max(abs(high), abs(low)) if signed else max(high, 1e-6)
         self.bottom = vmin if vmin is not None else -self.top if signed else min(0.0, low)
         if not self.bottom < self.top:
-            raise InputError("the colour scale is empty", where="brain_map", expected="vmin below vmax", got=(self.bottom, self.top))
+            raise InputError(
+                "the colour scale is empty", where="brain_map", expected="vmin below vmax", got=(self.bottom, self.top)
+            )
         own = self.name in ("warm", "score", "diverging", "grey")
         self.cmap = style.colormap(self.name) if own else mpl.colormaps[self.name]
         self.norm = Normalize(self.bottom, self.top)
@@ -185,13 +217,22 @@ class _Scale:
         """Add a slim colour bar."""
         from matplotlib.cm import ScalarMappable
 
-        bar = fig.colorbar(ScalarMappable(self.norm, self.cmap), ax=axes, **{"shrink": 0.7, "aspect": 22, "pad": 0.02, **where})
+        bar = fig.colorbar(
+            ScalarMappable(self.norm, self.cmap), ax=axes, **{"shrink": 0.7, "aspect": 22, "pad": 0.02, **where}
+        )
         bar.outline.set_visible(False)
         bar.set_label(style.plain(label), fontsize=8.5)
         return bar
 
 
-def _surface(space: SurfaceSpace, values: Floats, scale: _Scale, label: str, views: Sequence[str] | None, regions: Sequence[Any] | None) -> tuple[Any, str]:
+def _surface(
+    space: SurfaceSpace,
+    values: Floats,
+    scale: _Scale,
+    label: str,
+    views: Sequence[str] | None,
+    regions: Sequence[Any] | None,
+) -> tuple[Any, str]:
     from brainenc.viz.surfaces import on_drawn_mesh, regions_on_mesh
 
     painted, note = on_drawn_mesh(space, values)
@@ -211,7 +252,13 @@ def _views(colors: dict[str, Floats], views: Sequence[str] | None, regions: Any 
     columns = min(4, len(names))
     rows = -(-len(names) // columns)
     fig = style.figure(2.45 * columns + 0.8, 2.0 * rows + 0.75)
-    widths = [max(1.25 if len(VIEWS[name][0]) == 1 else 0.8 if name in ("ventral", "dorsal") else 1.05 for name in names[c::columns]) for c in range(columns)]
+    widths = [
+        max(
+            1.25 if len(VIEWS[name][0]) == 1 else 0.8 if name in ("ventral", "dorsal") else 1.05
+            for name in names[c::columns]
+        )
+        for c in range(columns)
+    ]
     axes = list(np.ravel(fig.subplots(rows, columns, squeeze=False, width_ratios=widths)))
     for ax, name in zip(axes, names, strict=False):
         draw_view(ax, name, colors, regions=regions)
@@ -238,7 +285,13 @@ def _distribution(space: Space, values: Floats, label: str) -> tuple[Any, str]:
         ax.hist(finite, bins=min(60, max(12, int(np.sqrt(len(finite) + 1)))), color=style.PALETTE[10], rwidth=0.92)
         ax.set(xlabel=style.plain(label), ylabel="targets")
         ax.axvline(middle, color=style.CEILING, linewidth=1.2, linestyle=(0, (4, 2)))
-    where = "grayordinates have no mesh here" if isinstance(space, CiftiSpace) else "native surfaces have no mesh here" if isinstance(space, SurfaceSpace) else ""
+    where = (
+        "grayordinates have no mesh here"
+        if isinstance(space, CiftiSpace)
+        else "native surfaces have no mesh here"
+        if isinstance(space, SurfaceSpace)
+        else ""
+    )
     return fig, f"dashed: median {style.number(middle, 3)} of {len(finite)} targets" + (f" ({where})" if where else "")
 
 
@@ -252,11 +305,6 @@ def _regions(scores: Scores) -> list[Any] | None:
     return scores.targets["roi"].tolist() if "roi" in scores.targets else None
 
 
-def _nanmean(rows: Floats) -> Floats:
-    known = np.isfinite(rows)
-    return np.where(known.any(axis=0), np.where(known, rows, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1), np.nan)
-
-
 def _layer_colors(names: list[str]) -> list[Any]:
     models = [name.split("/", 1)[0] for name in names]
     hues = style.category_colors(models)
@@ -264,7 +312,14 @@ def _layer_colors(names: list[str]) -> list[Any]:
     return [next(shades[model]) for model in models]
 
 
-def _winners_on_surface(space: SurfaceSpace, winner: Floats, names: list[str], colors: list[Any], views: Sequence[str] | None, regions: Sequence[Any] | None) -> Any:
+def _winners_on_surface(
+    space: SurfaceSpace,
+    winner: Floats,
+    names: list[str],
+    colors: list[Any],
+    views: Sequence[str] | None,
+    regions: Sequence[Any] | None,
+) -> Any:
     from matplotlib.patches import Patch
 
     from brainenc.viz.surfaces import on_drawn_mesh, regions_on_mesh
@@ -278,7 +333,10 @@ def _winners_on_surface(space: SurfaceSpace, winner: Floats, names: list[str], c
         rgba[side][here] = table[values[here].astype(int)]
     fig, _ = _views(rgba, views, None if regions is None else regions_on_mesh(space, regions))
     used = [i for i in range(len(names)) if (winner == i).any()][:24]
-    handles = [Patch(facecolor=colors[i], label=f"{style.shorten(names[i], 34)}  ({int((winner == i).sum())})") for i in used]
+    handles = [
+        Patch(facecolor=colors[i], label=f"{style.legend_text(names[i], 34)}  ({int((winner == i).sum())})")
+        for i in used
+    ]
     if handles:
         fig.legend(handles=handles, loc="outside right center", fontsize=8, handlelength=1.0, labelspacing=0.6)
     return fig

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from brainenc.nouns.scores import Scores
 from brainenc.viz import style
-from brainenc.viz.summaries import Summary, summarize
+from brainenc.viz.summaries import Summary, finite_mean, summarize
 
 MAX_REGIONS = 24
 
@@ -63,20 +63,49 @@ def _panel(ax: Any, table: Summary, region: int) -> None:
         color = style.category_colors(table.models)[model]
         score = table.score[:, index, region]
         marker = "o" if len(index) <= 24 else None
-        middle = _mean(score)
+        middle = finite_mean(score)
         if len(table.subjects) == 1:
-            ax.fill_between(index, table.low[0, index, region], table.high[0, index, region], color=color, alpha=0.16, linewidth=0)
+            ax.fill_between(
+                index, table.low[0, index, region], table.high[0, index, region], color=color, alpha=0.16, linewidth=0
+            )
         else:
-            ax.plot(index, score.T, color=color, linewidth=0.8, alpha=0.55, marker="." if len(index) == 1 else None, markersize=4, linestyle="-")
-        ax.plot(index, middle, color=color, marker=marker, markersize=4.2 if len(index) < 12 else 2.6, markeredgecolor="white", markeredgewidth=0.5)
-    ceiling = _mean(table.ceiling[:, [region]])[0]
+            ax.plot(
+                index,
+                score.T,
+                color=color,
+                linewidth=0.8,
+                alpha=0.55,
+                marker="." if len(index) == 1 else None,
+                markersize=4,
+                linestyle="-",
+            )
+        ax.plot(
+            index,
+            middle,
+            color=color,
+            marker=marker,
+            markersize=4.2 if len(index) < 12 else 2.6,
+            markeredgecolor="white",
+            markeredgewidth=0.5,
+        )
+    ceiling = finite_mean(table.ceiling[:, [region]])[0]
     if np.isfinite(ceiling):
         ax.axhline(ceiling, color=style.CEILING, linewidth=1.1, linestyle=(0, (4, 2)))
         ax.annotate(f"ceiling {style.number(ceiling)}", (1, ceiling), xycoords=("axes fraction", "data"), xytext=(0, 2), textcoords="offset points",
                     ha="right", va="bottom", fontsize=7.5, color=style.CEILING)  # fmt: skip
     count = int(table.n_targets[:, region].sum())
     ax.set_title(style.shorten(table.regions[region], 24), pad=9)
-    ax.annotate(f"{count} targets", (1, 1), xycoords="axes fraction", xytext=(0, 9), textcoords="offset points", ha="right", va="baseline", fontsize=7.5, color=style.FAINT)
+    ax.annotate(
+        f"{count} targets",
+        (1, 1),
+        xycoords="axes fraction",
+        xytext=(0, 9),
+        textcoords="offset points",
+        ha="right",
+        va="baseline",
+        fontsize=7.5,
+        color=style.FAINT,
+    )
 
 
 def _blocks(table: Summary) -> list[tuple[str, npt.NDArray[np.intp]]]:
@@ -88,7 +117,10 @@ def _depth_axis(ax: Any, table: Summary) -> None:
     n = len(table.layers)
     ticks = np.arange(n) if n <= 14 else np.unique(np.linspace(0, n - 1, 10).astype(int))
     several = len(set(table.models)) > 1
-    labels = [style.shorten(table.models[i] if several and table.models.count(table.models[i]) == 1 else table.layers[i], 20) for i in ticks]
+    labels = [
+        style.shorten(table.models[i] if several and table.models.count(table.models[i]) == 1 else table.layers[i], 20)
+        for i in ticks
+    ]
     ax.set_xticks(ticks, labels, rotation=90, fontsize=7.6)
     colors = style.category_colors(table.models)
     for label, i in zip(ax.get_xticklabels(), ticks, strict=True):
@@ -104,13 +136,12 @@ def _limits(ax: Any, table: Summary) -> None:
         ax.set_ylim(bottom - 0.04 * (top - bottom), top + 0.14 * (top - bottom))
 
 
-def _mean(rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    known = np.isfinite(rows)
-    return np.where(known.any(axis=0), np.where(known, rows, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1), np.nan)
-
-
 def _note(table: Summary, scores: Scores, hidden: int) -> str:
-    who = "Thick: mean of the subjects; thin: each subject" if len(table.subjects) > 1 else "Band: interquartile range over the targets"
+    who = (
+        "Thick: mean of the subjects; thin: each subject"
+        if len(table.subjects) > 1
+        else "Band: interquartile range over the targets"
+    )
     more = f" {hidden} further regions are not drawn." if hidden else ""
     ceiling = "Dashed: noise ceiling" if np.isfinite(table.ceiling).any() else f"No ceiling: {scores.ceiling_status}"
     return f"Median over the targets of a region. {who}. {ceiling}. Split: {scores.split}.{more}"

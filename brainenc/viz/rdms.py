@@ -40,14 +40,23 @@ def rdm_panels(rdms: RDMs, *, title: str | None = None) -> Any:
         for ax in axes:
             ax.set_axis_off()
         for i, ax in enumerate(axes[:n]):
-            image = ax.imshow(np.ma.masked_invalid(squares[i]), cmap=style.colormap("score"), vmin=low, vmax=high if high > low else low + 1)
+            image = ax.imshow(
+                np.ma.masked_invalid(squares[i]),
+                cmap=style.colormap("score"),
+                vmin=low,
+                vmax=high if high > low else low + 1,
+            )
             if n > 1:
                 ax.set_title(_label(rdms, i), loc="center", fontsize=8, fontweight="normal", pad=4)
         bar = fig.colorbar(image, ax=list(axes), shrink=0.6, aspect=22, pad=0.02)
         bar.outline.set_visible(False)
         bar.set_label(f"dissimilarity ({style.plain(rdms.metric)})", fontsize=8.5)
         hidden = f", {rdms.n_rdms - n} more are not drawn" if rdms.n_rdms > n else ""
-        style.heading(fig, (f"{rdms.n_rdms} RDM{'s' if rdms.n_rdms > 1 else ''}") if title is None else title, f"{rdms.n_conditions} conditions{hidden}")
+        style.heading(
+            fig,
+            (f"{rdms.n_rdms} RDM{'s' if rdms.n_rdms > 1 else ''}") if title is None else title,
+            f"{rdms.n_conditions} conditions{hidden}",
+        )
     return fig
 
 

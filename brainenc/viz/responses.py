@@ -28,14 +28,24 @@ def response_carpet(responses: Responses, *, title: str | None = None) -> Any:
     regions = responses.targets["roi"].astype(str) if "roi" in responses.targets else None
     order = np.arange(responses.n_targets) if regions is None else _regions_in_order(regions.to_numpy())
     targets = order[np.unique(np.linspace(0, len(order) - 1, min(len(order), MAX_ROWS)).round().astype(int))]
-    samples = np.unique(np.linspace(0, responses.n_samples - 1, min(responses.n_samples, MAX_COLUMNS)).round().astype(int))
+    samples = np.unique(
+        np.linspace(0, responses.n_samples - 1, min(responses.n_samples, MAX_COLUMNS)).round().astype(int)
+    )
     values = np.asarray(responses.values[samples][:, targets], dtype=np.float64).T
     centre, spread = (f(values, axis=1, keepdims=True) for f in (_nan_mean, _nan_std))
     scaled = (values - centre) / np.where(spread > 0, spread, np.nan)
     with style.style():
         fig = style.figure(8.4, 4.0)
         ax = fig.subplots()
-        image = ax.imshow(np.ma.masked_invalid(scaled), aspect="auto", cmap=style.colormap("diverging"), vmin=-3, vmax=3, interpolation="antialiased", extent=(0, responses.n_samples, len(targets), 0))
+        image = ax.imshow(
+            np.ma.masked_invalid(scaled),
+            aspect="auto",
+            cmap=style.colormap("diverging"),
+            vmin=-3,
+            vmax=3,
+            interpolation="antialiased",
+            extent=(0, responses.n_samples, len(targets), 0),
+        )
         _mark_regions(ax, None if regions is None else regions.to_numpy()[targets])
         _mark_runs(ax, responses)
         ax.set_xlabel("scans" if responses.is_time_series else "trials")
@@ -45,7 +55,11 @@ def response_carpet(responses: Responses, *, title: str | None = None) -> Any:
         thin = "" if len(targets) == responses.n_targets and len(samples) == responses.n_samples else ", thinned evenly"
         units = f"; units: {responses.units}" if responses.units else ""
         heading = f"Responses of {responses.name}" if title is None else title
-        style.heading(fig, heading, f"{responses.n_samples} samples × {responses.n_targets} targets{thin}{units}. Vertical lines: runs. Grey: no value or no variance.")
+        style.heading(
+            fig,
+            heading,
+            f"{responses.n_samples} samples × {responses.n_targets} targets{thin}{units}. Vertical lines: runs. Grey: no value or no variance.",
+        )
     return fig
 
 
@@ -60,7 +74,10 @@ def _mark_regions(ax: Any, regions: Any) -> None:
         ax.set_ylabel("targets")
         return
     starts = [0, *(np.flatnonzero(regions[1:] != regions[:-1]) + 1), len(regions)]
-    ax.set_yticks([(a + b) / 2 for a, b in zip(starts[:-1], starts[1:], strict=True)], [style.shorten(regions[a], 18) for a in starts[:-1]])
+    ax.set_yticks(
+        [(a + b) / 2 for a, b in zip(starts[:-1], starts[1:], strict=True)],
+        [style.shorten(regions[a], 18) for a in starts[:-1]],
+    )
     for start in starts[1:-1]:
         ax.axhline(start, color="white", linewidth=1.6)
 

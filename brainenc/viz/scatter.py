@@ -15,7 +15,9 @@ from brainenc.viz.summaries import Summary, metrics_of, summarize, with_regions
 MAX_POINTS = 20_000
 
 
-def score_vs_ceiling(scores: Scores, metric: str | None = None, *, by: str = "roi", layer: str | None = None, title: str | None = None) -> Any:
+def score_vs_ceiling(
+    scores: Scores, metric: str | None = None, *, by: str = "roi", layer: str | None = None, title: str | None = None
+) -> Any:
     """Draw one dot per target: its noise ceiling (x) and its held-out score (y), in the same units, with the identity line.
 
     Parameters
@@ -42,7 +44,9 @@ def score_vs_ceiling(scores: Scores, metric: str | None = None, *, by: str = "ro
     """
     name = metrics_of(scores)[0] if metric is None else metric
     if scores.ceiling is None or name not in ("pearson", "r2"):
-        raise InputError("scores have no ceiling to be plotted against", where="score_vs_ceiling", got=scores.ceiling_status)
+        raise InputError(
+            "scores have no ceiling to be plotted against", where="score_vs_ceiling", got=scores.ceiling_status
+        )
     table = summarize(scores, name, by=by)
     marked, by = with_regions(scores.entry(metric=name), by)
     ceiling = scores.ceiling.of(name)
@@ -52,7 +56,9 @@ def score_vs_ceiling(scores: Scores, metric: str | None = None, *, by: str = "ro
         ax = fig.subplots()
         _frame(ax, ceiling, score, style.score_label(name))
         _dots(ax, table, marked.targets[by].astype(str).to_numpy(), ceiling, score)
-        style.heading(fig, "Score against noise ceiling" if title is None else title, _note(table, scores, layer, ceiling, score))
+        style.heading(
+            fig, "Score against noise ceiling" if title is None else title, _note(table, scores, layer, ceiling, score)
+        )
     return fig
 
 
@@ -80,31 +86,72 @@ def _frame(ax: Any, ceiling: npt.NDArray[np.float64], score: npt.NDArray[np.floa
     ax.annotate("score = ceiling", (0.16 * top, 0.16 * top), xytext=(-4, 5), textcoords="offset points", rotation=45, rotation_mode="anchor",
                 transform_rotates_text=True, fontsize=8, color=style.CEILING, ha="center")  # fmt: skip
     ax.axhline(0, color=style.FAINT, linewidth=0.8)
-    ax.set(xlabel=f"noise ceiling ({label})", ylabel=f"held-out score ({label})", xlim=(min(0.0, bottom), top), ylim=(min(bottom * 1.05, -0.02 * top), top))
+    ax.set(
+        xlabel=f"noise ceiling ({label})",
+        ylabel=f"held-out score ({label})",
+        xlim=(min(0.0, bottom), top),
+        ylim=(min(bottom * 1.05, -0.02 * top), top),
+    )
 
 
-def _dots(ax: Any, table: Summary, region: npt.NDArray[Any], ceiling: npt.NDArray[np.float64], score: npt.NDArray[np.float64]) -> None:
+def _dots(
+    ax: Any, table: Summary, region: npt.NDArray[Any], ceiling: npt.NDArray[np.float64], score: npt.NDArray[np.float64]
+) -> None:
     colors = style.category_colors(table.regions)
     step = -(-len(score) // MAX_POINTS)
     for name in table.regions:
         here = np.flatnonzero((region == name) & np.isfinite(ceiling) & np.isfinite(score))
         if not len(here):
             continue
-        ax.scatter(ceiling[here][::step], score[here][::step], s=11 if len(score) < 4000 else 4, color=colors[name], alpha=0.4, linewidth=0, rasterized=True)
+        ax.scatter(
+            ceiling[here][::step],
+            score[here][::step],
+            s=11 if len(score) < 4000 else 4,
+            color=colors[name],
+            alpha=0.4,
+            linewidth=0,
+            rasterized=True,
+        )
     for name in table.regions:
         here = np.flatnonzero((region == name) & np.isfinite(ceiling) & np.isfinite(score))
         if not len(here):
             continue
         ratio = np.median(score[here]) / np.median(ceiling[here]) if np.median(ceiling[here]) > 0 else np.nan
-        label = style.shorten(name, 20) + (f"  {100 * ratio:.0f} %" if np.isfinite(ratio) else "")
-        ax.plot(np.median(ceiling[here]), np.median(score[here]), "o", markersize=9, color=colors[name], markeredgecolor="white", markeredgewidth=1.4, label=label, zorder=4)
-    if len(table.regions) <= 24:
-        ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), title="median score /\nmedian ceiling", title_fontsize=8, alignment="left", labelspacing=0.7, handletextpad=0.4)
+        label = style.legend_text(name, 20) + (f"  {100 * ratio:.0f} %" if np.isfinite(ratio) else "")
+        ax.plot(
+            np.median(ceiling[here]),
+            np.median(score[here]),
+            "o",
+            markersize=9,
+            color=colors[name],
+            markeredgecolor="white",
+            markeredgewidth=1.4,
+            label=label,
+            zorder=4,
+        )
+    if 0 < len(ax.get_legend_handles_labels()[0]) <= 24:
+        ax.legend(
+            loc="center left",
+            bbox_to_anchor=(1.0, 0.5),
+            title="median score /\nmedian ceiling",
+            title_fontsize=8,
+            alignment="left",
+            labelspacing=0.7,
+            handletextpad=0.4,
+        )
 
 
-def _note(table: Summary, scores: Scores, layer: str | None, ceiling: npt.NDArray[np.float64], score: npt.NDArray[np.float64]) -> str:
+def _note(
+    table: Summary, scores: Scores, layer: str | None, ceiling: npt.NDArray[np.float64], score: npt.NDArray[np.float64]
+) -> str:
     inner = (table.chosen >= 0).any()
-    which = f"layer {layer}" if layer else "the layer chosen on training rows" if inner else "the layer with the best held-out score (an optimistic choice)"
+    which = (
+        f"layer {layer}"
+        if layer
+        else "the layer chosen on training rows"
+        if inner
+        else "the layer with the best held-out score (an optimistic choice)"
+    )
     if len(table.layers) == 1:
         which = f"layer {table.names[0]}"
     lost = int((~(np.isfinite(ceiling) & np.isfinite(score))).sum())

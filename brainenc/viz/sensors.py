@@ -31,7 +31,9 @@ def draw_sensors(space: SensorSpace, values: Floats, scale: Any, label: str) -> 
         part = fig.add_subplot(grid[1, column])
         axes.append(part)
         _scalp(part, space, canvas[:, moment], scale)
-        part.set_title(f"{1000 * space.times[moment]:.0f} ms", loc="center", fontsize=8.5, fontweight="normal", color=style.SOFT)
+        part.set_title(
+            f"{1000 * space.times[moment]:.0f} ms", loc="center", fontsize=8.5, fontweight="normal", color=style.SOFT
+        )
         if len(space.times) > 1:
             ax.axvline(1000 * space.times[moment], color=style.RULE, zorder=0)
     if axes:
@@ -58,18 +60,26 @@ def draw_contacts(space: ContactSpace, values: Floats, scale: Any, label: str) -
     try:
         display = plot_glass_brain(None, figure=fig, axes=(0.02, 0.14, 0.86, 0.74), display_mode="lyrz")
         if len(peak):
-            display.add_markers(peak[["x", "y", "z"]].to_numpy(dtype=float)[order], marker_color=[tuple(c) for c in colors[order]], marker_size=26)
+            display.add_markers(
+                peak[["x", "y", "z"]].to_numpy(dtype=float)[order],
+                marker_color=[tuple(c) for c in colors[order]],
+                marker_size=26,
+            )
         from brainenc.viz.volumes import _bar
 
         _bar(fig, fig.add_axes((0.91, 0.22, 0.012, 0.55)), scale, label)
     finally:
         plt.close(fig)
     several = "largest value over time of each contact; " if frame.duplicated("channel").any() else ""
-    return fig, f"{several}coordinates taken as MNI millimetres" + (f"; {missing} contacts without coordinates" if missing else "")
+    return fig, f"{several}coordinates taken as MNI millimetres" + (
+        f"; {missing} contacts without coordinates" if missing else ""
+    )
 
 
 def _placed(space: SensorSpace) -> bool:
-    return {"x", "y", "z"} <= set(space.channels.columns) and int(space.channels[["x", "y", "z"]].notna().all(axis=1).sum()) >= 4
+    return {"x", "y", "z"} <= set(space.channels.columns) and int(
+        space.channels[["x", "y", "z"]].notna().all(axis=1).sum()
+    ) >= 4
 
 
 def _map_times(space: SensorSpace, canvas: Floats) -> list[int]:
@@ -89,7 +99,9 @@ def _courses(ax: Any, space: SensorSpace, canvas: Floats, label: str, kinds: lis
             continue
         ax.plot(milliseconds, rows.T, color=colors[kind], linewidth=0.5, alpha=0.3)
         middle = np.array([np.median(c[np.isfinite(c)]) if np.isfinite(c).any() else np.nan for c in rows.T])
-        ax.plot(milliseconds, middle, color=colors[kind], linewidth=2.2, label=f"{style.plain(kind)} ({len(rows)})")
+        ax.plot(
+            milliseconds, middle, color=colors[kind], linewidth=2.2, label=f"{style.legend_text(kind)} ({len(rows)})"
+        )
     ax.grid(axis="y")
     ax.axhline(0, color=style.FAINT, linewidth=0.8)
     ax.set(xlabel="time (ms)", ylabel=style.plain(label), xlim=(milliseconds[0], milliseconds[-1]))
@@ -102,7 +114,11 @@ def _courses(ax: Any, space: SensorSpace, canvas: Floats, label: str, kinds: lis
 def _bars(ax: Any, space: SensorSpace, canvas: Floats, label: str) -> None:
     ax.bar(np.arange(len(canvas)), canvas[:, 0], color=style.PALETTE[10], width=0.8)
     few = len(canvas) <= 40
-    ax.set_xticks(np.arange(len(canvas)) if few else [], [style.shorten(c, 8) for c in space.channels["channel"]] if few else [], rotation=90)
+    ax.set_xticks(
+        np.arange(len(canvas)) if few else [],
+        [style.shorten(c, 8) for c in space.channels["channel"]] if few else [],
+        rotation=90,
+    )
     ax.set_ylabel(style.plain(label))
     ax.grid(axis="y")
 
@@ -118,8 +134,15 @@ def _scalp(ax: Any, space: SensorSpace, values: Floats, scale: Any) -> None:
     line = np.linspace(-1.05, 1.05, 90)
     east, north = np.meshgrid(line, line)
     weight = 1.0 / (((east[..., None] - flat[known, 0]) ** 2 + (north[..., None] - flat[known, 1]) ** 2) + 2e-3) ** 1.5
-    surface = np.where(np.hypot(east, north) <= 1.02, (weight * value[known]).sum(axis=-1) / weight.sum(axis=-1), np.nan)
-    ax.imshow(scale.rgba(surface.ravel()).reshape(*surface.shape, 4), extent=(-1.05, 1.05, -1.05, 1.05), origin="lower", interpolation="bilinear")
+    surface = np.where(
+        np.hypot(east, north) <= 1.02, (weight * value[known]).sum(axis=-1) / weight.sum(axis=-1), np.nan
+    )
+    ax.imshow(
+        scale.rgba(surface.ravel()).reshape(*surface.shape, 4),
+        extent=(-1.05, 1.05, -1.05, 1.05),
+        origin="lower",
+        interpolation="bilinear",
+    )
     ax.plot(*flat[known].T, "o", color=style.INK, markersize=1.6, alpha=0.7)
     ax.plot(*flat[~known].T, "o", color=style.FAINT, markersize=2.4, markerfacecolor="none")
     ax.add_patch(Circle((0, 0), 1.02, fill=False, edgecolor=style.SOFT, linewidth=1.0))
@@ -130,7 +153,9 @@ def _scalp(ax: Any, space: SensorSpace, values: Floats, scale: Any) -> None:
 
 def _project(points: Floats) -> Floats:
     """Return (n, 2): azimuthal equidistant projection from the top of the sphere about the sensors, outermost sensor at 0.95."""
-    centre = np.array([np.mean((points[:, k].min(), points[:, k].max())) for k in (0, 1)] + [np.quantile(points[:, 2], 0.2)])
+    centre = np.array(
+        [np.mean((points[:, k].min(), points[:, k].max())) for k in (0, 1)] + [np.quantile(points[:, 2], 0.2)]
+    )
     away = points - centre
     angle = np.arccos(np.clip(away[:, 2] / np.maximum(np.linalg.norm(away, axis=1), 1e-9), -1, 1))
     heading = np.arctan2(away[:, 1], away[:, 0])

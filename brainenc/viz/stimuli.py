@@ -35,7 +35,9 @@ def contact_sheet(stimuli: StimulusSet, *, n: int = 24, title: str | None = None
     heading = f"{stimuli.name}: {len(stimuli)} {stimuli.kind}s" if title is None else title
     with style.style():
         fig = _images(stimuli, ids) if stimuli.kind == "image" else _texts(stimuli, ids)
-        style.heading(fig, heading, f"{len(ids)} of {len(stimuli)}, evenly spread over the set" if len(ids) < len(stimuli) else "")
+        style.heading(
+            fig, heading, f"{len(ids)} of {len(stimuli)}, evenly spread over the set" if len(ids) < len(stimuli) else ""
+        )
     return fig
 
 
@@ -59,5 +61,11 @@ def _texts(stimuli: StimulusSet, ids: list[str]) -> Any:
     ax.set_axis_off()
     for row, name in enumerate(ids):
         ax.text(0.0, row, style.shorten(name, 18), fontsize=8, color=style.SOFT, va="center")
-        ax.text(0.22, row, style.plain(textwrap.shorten(str(stimuli.load(name)), 90, placeholder=" …")), fontsize=8.5, va="center")
+        ax.text(
+            0.22,
+            row,
+            style.plain(textwrap.shorten(str(stimuli.load(name)), 90, placeholder=" …")),
+            fontsize=8.5,
+            va="center",
+        )
     return fig

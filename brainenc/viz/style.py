@@ -12,7 +12,20 @@ import numpy.typing as npt
 
 INK, SOFT, FAINT, RULE, PAPER = "#1d2733", "#5b6775", "#98a2ad", "#e3e7eb", "#ffffff"
 # Paul Tol's "bright" and "muted" sets, ordered so that neighbours differ in lightness as well as in hue (colour-blind safe).
-PALETTE = ("#332288", "#d5873c", "#117733", "#cc4466", "#3d9fd1", "#7a5a2b", "#aa4499", "#44aa99", "#882255", "#8a9a1f", "#4477aa", "#6b6f76")
+PALETTE = (
+    "#332288",
+    "#d5873c",
+    "#117733",
+    "#cc4466",
+    "#3d9fd1",
+    "#7a5a2b",
+    "#aa4499",
+    "#44aa99",
+    "#882255",
+    "#8a9a1f",
+    "#4477aa",
+    "#6b6f76",
+)
 CEILING = "#b4552d"
 _FONTS = ("Inter", "Helvetica Neue", "Helvetica", "Arial", "Liberation Sans", "DejaVu Sans")
 # Anchors of the colour maps; lightness is made to fall (or rise) evenly between them.
@@ -124,10 +137,16 @@ def shorten(text: object, length: int = 26) -> str:
     if len(whole) <= length:
         return plain(whole)
     head = (length - 1) // 2
-    return plain(f"{whole[:head]}…{whole[-(length - 1 - head):]}")
+    return plain(f"{whole[:head]}…{whole[-(length - 1 - head) :]}")
 
 
-def _settings() -> dict[str, Any]:
+def legend_text(text: object, length: int = 26) -> str:
+    """Return a short label that a legend shows even where it begins with an underscore."""
+    label = shorten(text, length)
+    return f"\u200a{label}" if label.startswith("_") else label
+
+
+def _settings() -> dict[Any, Any]:
     return {
         "font.family": "sans-serif", "font.sans-serif": list(_known_fonts()), "font.size": 9.5, "axes.unicode_minus": True,
         "text.color": INK, "text.usetex": False, "axes.labelcolor": SOFT, "axes.edgecolor": FAINT, "axes.linewidth": 0.8, "axes.titlesize": 10.5,

@@ -63,6 +63,14 @@ class Summary:
         return np.where(finite, np.argmax(np.where(np.isfinite(self.score), self.score, -np.inf), axis=1), -1)
 
 
+def finite_mean(values: Floats) -> Floats:
+    """Return the mean over the first axis of what is finite; NaN where nothing is."""
+    known = np.isfinite(values)
+    return np.where(
+        known.any(axis=0), np.where(known, values, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1), np.nan
+    )
+
+
 def metrics_of(scores: Scores) -> list[str]:
     """Return the metrics of these scores, in order."""
     return list(dict.fromkeys(scores.entries["metric"].astype(str)))
@@ -73,7 +81,9 @@ def with_regions(scores: Scores, by: str = "roi") -> tuple[Scores, str]:
     if by in scores.targets and scores.targets[by].notna().any():
         return scores, by
     if by not in scores.targets and by != "roi":
-        raise InputError(f"targets have no column {by!r}", where="viz", expected=", ".join(map(str, scores.targets.columns)))
+        raise InputError(
+            f"targets have no column {by!r}", where="viz", expected=", ".join(map(str, scores.targets.columns))
+        )
     return replace(scores, targets=scores.targets.assign(**{by: ALL})), by
 
 
@@ -103,7 +113,10 @@ def summarize(scores: Scores, metric: str | None = None, *, by: str = "roi") -> 
     have = scores.ceiling is not None and name in ("pearson", "r2")
     limits = scores.ceiling.of(name) if have else np.full(mean.shape[1], np.nan)  # type: ignore[union-attr]
     ratio = scores.ceiling.normalize(mean, name) if have else np.full(mean.shape, np.nan)  # type: ignore[union-attr]
-    of_subject, of_region = scores.targets["subject"].astype(str).to_numpy(), scores.targets[by].astype(str).where(scores.targets[by].notna(), None).to_numpy()
+    of_subject, of_region = (
+        scores.targets["subject"].astype(str).to_numpy(),
+        scores.targets[by].astype(str).where(scores.targets[by].notna(), None).to_numpy(),
+    )
     for s, subject in enumerate(scores.subjects):
         for r, region in enumerate(regions):
             here = np.flatnonzero((of_subject == str(subject)) & (of_region == region))
@@ -112,9 +125,13 @@ def summarize(scores: Scores, metric: str | None = None, *, by: str = "roi") -> 
             ceiling[s, r] = _quantile(limits[None, here], 0.5)[0]
             chosen[s, r] = _choice(scores, members, here)
             for i, index in enumerate(members):
-                score[s, i, r], low[s, i, r], high[s, i, r] = (np.mean(_quantile(mean[np.ix_(index, here)], q)) for q in (0.5, 0.25, 0.75))
+                score[s, i, r], low[s, i, r], high[s, i, r] = (
+                    np.mean(_quantile(mean[np.ix_(index, here)], q)) for q in (0.5, 0.25, 0.75)
+                )
                 normal[s, i, r] = np.mean(_quantile(ratio[np.ix_(index, here)], 0.5))
-    models, layers = (scores.entries[c].astype(str).to_numpy()[[m[0] for m in members]].tolist() for c in ("model", "layer"))
+    models, layers = (
+        scores.entries[c].astype(str).to_numpy()[[m[0] for m in members]].tolist() for c in ("model", "layer")
+    )
     subjects = [str(s) for s in scores.subjects]
     return Summary(name, subjects, models, layers, regions, score, low, high, ceiling, normal, n_targets, n_nan, chosen)
 

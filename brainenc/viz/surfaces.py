@@ -34,6 +34,8 @@ VIEWS: dict[str, tuple[tuple[str, ...], tuple[float, float, float], tuple[float,
     "anterior": (HEMISPHERES, (0, 1, 0), (0, 0, 1)),
 }
 DEFAULT_VIEWS = ("left", "posterior", "ventral", "right")
+_DARK = "#20262e"
+_LIGHT = np.array([-0.25, 0.35, 0.90])
 _GYRUS, _SULCUS = np.array([0.845, 0.845, 0.84]), np.array([0.69, 0.695, 0.70])
 
 
@@ -57,7 +59,10 @@ def regions_on_mesh(space: SurfaceSpace, labels: Sequence[Any]) -> Regions | Non
         return None
     codes = np.array([np.nan if t is None else float(names.index(t)) for t in text])
     painted, _ = on_drawn_mesh(space, codes)
-    return Regions([style.shorten(n, 14) for n in names], {side: np.where(np.isnan(v), -1, v).astype(np.intp) for side, v in painted.items()})
+    return Regions(
+        [style.shorten(n, 14) for n in names],
+        {side: np.where(np.isnan(v), -1, v).astype(np.intp) for side, v in painted.items()},
+    )
 
 
 def on_drawn_mesh(space: SurfaceSpace, vector: npt.ArrayLike) -> tuple[dict[str, Floats], str]:
@@ -72,18 +77,28 @@ def on_drawn_mesh(space: SurfaceSpace, vector: npt.ArrayLike) -> tuple[dict[str,
         For a native surface, whose geometry is not known.
     """
     if space.mesh not in MESHES:
-        raise InputError("a native surface has no mesh to draw on", where="brain_map", fix='plot(…, kind="distribution"), or resample to fsaverage5')
+        raise InputError(
+            "a native surface has no mesh to draw on",
+            where="brain_map",
+            fix='plot(…, kind="distribution"), or resample to fsaverage5',
+        )
     painted = {side: np.asarray(values, dtype=np.float64) for side, values in space.paint_arrays(vector).items()}
     size, drawn = MESHES[space.mesh], MESHES[DRAWN_MESH]
     if size == drawn:
         return painted, ""
     if size > drawn:
-        return {side: values[:drawn] for side, values in painted.items()}, f"{space.mesh} data, shown at the vertices it shares with {DRAWN_MESH}"
+        return {
+            side: values[:drawn] for side, values in painted.items()
+        }, f"{space.mesh} data, shown at the vertices it shares with {DRAWN_MESH}"
     nearest = {side: _nearest(side, size) for side in HEMISPHERES}
-    return {side: values[nearest[side]] for side, values in painted.items()}, f"{space.mesh} data, each vertex of {DRAWN_MESH} showing its nearest one"
+    return {
+        side: values[nearest[side]] for side, values in painted.items()
+    }, f"{space.mesh} data, each vertex of {DRAWN_MESH} showing its nearest one"
 
 
-def draw_view(ax: Any, view: str, colors: dict[str, Floats], *, regions: Regions | None = None, kind: str = "inflated") -> None:
+def draw_view(
+    ax: Any, view: str, colors: dict[str, Floats], *, regions: Regions | None = None, kind: str = "inflated"
+) -> None:
     """Draw one view.
 
     Parameters
@@ -104,26 +119,20 @@ def draw_view(ax: Any, view: str, colors: dict[str, Floats], *, regions: Regions
     polygons, shades, depths, outlines = [], [], [], []
     for side in sides:
         points, faces = _placed(side, kind, len(sides) == 2)
-        basis = _basis(toward, up)
-        seen = points @ basis.T  # columns: right, up, toward the viewer
-        corners = seen[faces]
+        corners = (points @ _basis(toward, up).T)[faces]  # last axis: right, up, toward the viewer
         normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
         normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
         front = normal[:, 2] > 0.0
-        base = _background(side)[faces].mean(axis=1)
-        rgba = colors[side][faces]
-        weight = rgba[..., 3:].mean(axis=1)
-        ink = (rgba[..., :3] * rgba[..., 3:]).sum(axis=1) / np.maximum(rgba[..., 3:].sum(axis=1), 1e-9)
-        light = 0.80 + 0.20 * np.clip(normal @ np.array([-0.25, 0.35, 0.90]), 0, 1)
-        rgb = (np.where(weight > 0.5, ink, base) * np.where(weight > 0.5, 0.35 + 0.65 * light[:, None], light[:, None]))[front]
-        polygons.append(corners[front][..., :2])
-        shades.append(rgb)
-        depths.append(corners[front][..., 2].mean(axis=1))
+        corners, faces = corners[front], faces[front]
+        polygons.append(corners[..., :2])
+        shades.append(_shade(colors[side][faces], _background(side)[faces].mean(axis=1), normal[front]))
+        depths.append(corners[..., 2].mean(axis=1))
         if regions is not None:
-            outlines.append((corners[front], regions.of[side][faces[front]]))
+            outlines.append((corners, regions.of[side][faces]))
     order = np.argsort(np.concatenate(depths), kind="stable")
     shade = np.clip(np.concatenate(shades)[order], 0, 1)
-    mesh = PolyCollection(np.concatenate(polygons)[order], facecolors=shade, edgecolors=shade, linewidths=0.25, rasterized=True)
+    triangles: Any = np.concatenate(polygons)[order]
+    mesh = PolyCollection(triangles, facecolors=shade, edgecolors=shade, linewidths=0.25, rasterized=True)
     ax.add_collection(mesh)
     mesh.set_in_layout(False)
     ax.autoscale_view()
@@ -131,6 +140,15 @@ def draw_view(ax: Any, view: str, colors: dict[str, Floats], *, regions: Regions
     ax.set_axis_off()
     if regions is not None:
         _outline(ax, regions, outlines)
+
+
+def _shade(rgba: Floats, ground: Floats, normal: Floats) -> Floats:
+    """Return (n_faces, 3): a face in the colour of its painted vertices where most are painted, lit from the upper left."""
+    weight = rgba[..., 3:]
+    painted = weight.mean(axis=1) > 0.5
+    ink = (rgba[..., :3] * weight).sum(axis=1) / np.maximum(weight.sum(axis=1), 1e-9)
+    light = (0.80 + 0.20 * np.clip(normal @ _LIGHT, 0, 1))[:, None]
+    return np.where(painted, ink * (0.35 + 0.65 * light), ground * light)
 
 
 def _outline(ax: Any, regions: Regions, parts: list[tuple[Floats, npt.NDArray[np.intp]]]) -> None:
@@ -147,7 +165,7 @@ def _outline(ax: Any, regions: Regions, parts: list[tuple[Floats, npt.NDArray[np
             if inside.sum() >= 25:
                 spots.append((int(number), corners[inside][..., :2].reshape(-1, 2), middle))
     if lines:
-        ax.add_collection(LineCollection(lines, colors="#20262e", linewidths=0.7, capstyle="round"))
+        ax.add_collection(LineCollection(lines, colors=_DARK, linewidths=0.7, capstyle="round"))
     (left, right), (low, high) = ax.get_xlim(), ax.get_ylim()
     placed: list[Floats] = []
     for number, points, middle in sorted(spots, key=lambda spot: -len(spot[1])):
@@ -156,9 +174,11 @@ def _outline(ax: Any, regions: Regions, parts: list[tuple[Floats, npt.NDArray[np
         reach = float(np.quantile(np.abs((points - centre) @ away), 0.95)) + 0.055 * (high - low)
         place = _free(centre, away, reach, placed, 0.062 * (high - low))
         placed.append(place)
-        ax.annotate(regions.names[number], centre, place, fontsize=7.2, fontweight="bold", color="#20262e", ha="center", va="center",
-                    arrowprops={"arrowstyle": "-", "linewidth": 0.5, "color": "#20262e", "shrinkA": 1, "shrinkB": 0} if np.linalg.norm(place - centre) > 1.4 * reach else None,
-                    path_effects=[withStroke(linewidth=2.4, foreground="white", alpha=0.9)])  # fmt: skip
+        far = np.linalg.norm(place - centre) > 1.4 * reach
+        leader = {"arrowstyle": "-", "linewidth": 0.5, "color": _DARK, "shrinkA": 1, "shrinkB": 0} if far else None
+        edge = [withStroke(linewidth=2.4, foreground="white", alpha=0.9)]
+        look = {"fontsize": 7.2, "fontweight": "bold", "color": _DARK, "ha": "center", "va": "center"}
+        ax.annotate(regions.names[number], centre, place, arrowprops=leader, path_effects=edge, **look)
     ax.set(xlim=(left, right), ylim=(low, high))
 
 
@@ -212,7 +232,9 @@ def _background(side: str) -> Floats:
     from nilearn.datasets import load_fsaverage_data
 
     depth = np.asarray(load_fsaverage_data(mesh=DRAWN_MESH, data_type="sulcal").data.parts[side], dtype=np.float64)
-    share = np.clip((depth - np.quantile(depth, 0.35)) / (np.quantile(depth, 0.65) - np.quantile(depth, 0.35)), 0, 1)[:, None]
+    share = np.clip((depth - np.quantile(depth, 0.35)) / (np.quantile(depth, 0.65) - np.quantile(depth, 0.35)), 0, 1)[
+        :, None
+    ]
     return _GYRUS + share * (_SULCUS - _GYRUS)
 
 

@@ -30,7 +30,9 @@ def looks_like_mni(space: VolumeSpace) -> bool:
     extent = high - low
     spread = np.ptp(space.coordinates, axis=0) if space.n_targets else np.zeros(3)
     inside = (low < [-50, -80, -30]).all() and (high > [50, 50, 55]).all()
-    diagonal = np.allclose(np.abs(space.affine[:3, :3]), np.diag(np.linalg.norm(space.affine[:3, :3], axis=0)), atol=1e-3)
+    diagonal = np.allclose(
+        np.abs(space.affine[:3, :3]), np.diag(np.linalg.norm(space.affine[:3, :3], axis=0)), atol=1e-3
+    )
     return bool(diagonal and inside and (extent > 120).all() and (extent < 300).all() and (spread > 12).all())
 
 
@@ -60,7 +62,11 @@ def _slices(space: VolumeSpace, values: npt.NDArray[np.float64], scale: Any, lab
     inside[tuple(space.voxels.T)] = True
     axis = _slice_axis(inside)
     filled = np.flatnonzero(inside.any(axis=tuple(a for a in range(3) if a != axis)))
-    shown = filled if len(filled) <= MAX_SLICES else filled[np.unique(np.linspace(0, len(filled) - 1, MAX_SLICES).round().astype(int))]
+    shown = (
+        filled
+        if len(filled) <= MAX_SLICES
+        else filled[np.unique(np.linspace(0, len(filled) - 1, MAX_SLICES).round().astype(int))]
+    )
     across, up = (a for a in range(3) if a != axis)
     box = _box(inside, across, up)
     sizes = np.linalg.norm(space.affine[:3, :3], axis=0)
@@ -68,11 +74,21 @@ def _slices(space: VolumeSpace, values: npt.NDArray[np.float64], scale: Any, lab
     rows = -(-len(shown) // columns)
     aspect = sizes[up] * (box[1].stop - box[1].start) / (sizes[across] * (box[0].stop - box[0].start))
     width = 3.6 if len(shown) == 1 else 1.9
-    fig = style.figure(max(width * columns + 1.1, 5.8), min(width * float(np.clip(aspect, 0.4, 2.0)) * rows + 1.0, 14.0))
+    fig = style.figure(
+        max(width * columns + 1.1, 5.8), min(width * float(np.clip(aspect, 0.4, 2.0)) * rows + 1.0, 14.0)
+    )
     axes = list(np.ravel(fig.subplots(rows, columns, squeeze=False)))
     for ax, position in zip(axes, shown, strict=False):
-        _slice(ax, canvas.take(position, axis=axis)[box], inside.take(position, axis=axis)[box], scale, float(sizes[up] / sizes[across]))
-        ax.set_title(f"{'ijk'[axis]} = {position}", loc="center", fontsize=8.5, fontweight="normal", color=style.SOFT, pad=3)
+        _slice(
+            ax,
+            canvas.take(position, axis=axis)[box],
+            inside.take(position, axis=axis)[box],
+            scale,
+            float(sizes[up] / sizes[across]),
+        )
+        ax.set_title(
+            f"{'ijk'[axis]} = {position}", loc="center", fontsize=8.5, fontweight="normal", color=style.SOFT, pad=3
+        )
     for ax in axes[len(shown) :]:
         ax.set_axis_off()
     scale.bar(fig, axes, label)

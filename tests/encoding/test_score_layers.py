@@ -110,7 +110,7 @@ def test_averaged_responses_carry_their_weights(rng, layers, ids, signal, split)
 
 
 def test_single_trials_keep_images_on_one_side(layers, brain, split):
-    scores = be.score_layers(layers["toy/small"], brain, split=split, average=False, keep_predictions=True)
+    scores = be.score_layers(layers["toy/wide"], brain, split=split, average=False, keep_predictions=True)
     assert (scores.n_test == 15 * N_REPEATS).all() and scores.ceiling.n_repeats == 1
     assert scores.test_rows["01"]["stimulus_id"].nunique() == 15
     assert scores.test_rows["01"].groupby("stimulus_id")["unit"].nunique().eq(1).all()

@@ -12,9 +12,27 @@ def make_scores(rng):
     """Return a maker of scores whose medians are known: layer i scores best in region i."""
     import brainenc as be
 
-    def make(subjects=("01", "02"), regions=("V1", "V2", "V4"), *, ceiling=True, inner=True, n=9, spaces=None, layers=LAYERS, metrics=("pearson",), n_folds=2, **rest):
+    def make(
+        subjects=("01", "02"),
+        regions=("V1", "V2", "V4"),
+        *,
+        ceiling=True,
+        inner=True,
+        n=9,
+        spaces=None,
+        layers=LAYERS,
+        metrics=("pearson",),
+        n_folds=2,
+        **rest,
+    ):
         per = [np.repeat(list(regions), n)] * len(subjects) if regions else [np.repeat(["x"], n)] * len(subjects)
-        targets = pd.concat([pd.DataFrame({"subject": s, "target_id": [f"{s}-{i}" for i in range(len(p))], "roi": p}) for s, p in zip(subjects, per)], ignore_index=True)
+        targets = pd.concat(
+            [
+                pd.DataFrame({"subject": s, "target_id": [f"{s}-{i}" for i in range(len(p))], "roi": p})
+                for s, p in zip(subjects, per)
+            ],
+            ignore_index=True,
+        )
         roi = targets["roi"].to_numpy()
         values, entries = [], []
         for i, (model, layer) in enumerate(layers):

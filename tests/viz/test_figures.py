@@ -104,8 +104,9 @@ def test_map_of_several_subjects_asks_which(make_scores):
 def test_dollar_signs_and_control_characters_in_names_are_shown_as_they_are(make_scores):
     figure = viz.layer_region_heatmap(make_scores(regions=("$\\frac{", "V\x002", "a_{b}^$c$")))
     pixels(figure)
-    figure = viz.layer_profiles(make_scores(regions=("$\\frac{", "V\x002", "$x$")), title="$\\bad{")
-    pixels(figure)
+    hostile = make_scores(regions=("$\\frac{", "V\x002", "_x"))
+    for figure in (viz.layer_profiles(hostile, title="$\\bad{"), viz.score_vs_ceiling(hostile)):
+        pixels(figure)
 
 
 def test_edge_cases_are_drawn(make_scores):
@@ -142,7 +143,9 @@ def test_contact_sheet_draws_the_images(tmp_path):
 
     for i, color in enumerate(("red", "lime", "blue")):
         Image.new("RGB", (16, 12), color).save(tmp_path / f"{i}.png")
-    stimuli = be.StimulusSet(pd.DataFrame({"stimulus_id": list("abc"), "path": [f"{i}.png" for i in range(3)]}), root=tmp_path)
+    stimuli = be.StimulusSet(
+        pd.DataFrame({"stimulus_id": list("abc"), "path": [f"{i}.png" for i in range(3)]}), root=tmp_path
+    )
     pytest.importorskip("brainenc.loaders.stimuli")
     figure = viz.contact_sheet(stimuli, n=2)
     assert len([ax for ax in figure.axes if ax.images]) == 2

@@ -37,7 +37,10 @@ def left_occipital():
 
 def test_surface_colours_appear_only_in_views_of_that_hemisphere(left_occipital):
     values = np.ones(left_occipital.n_targets)
-    seen = {view: n_colored(pixels(viz.brain_map(left_occipital, values, views=[view], vmin=0, vmax=2))) for view in ("left", "right", "posterior", "anterior")}
+    seen = {
+        view: n_colored(pixels(viz.brain_map(left_occipital, values, views=[view], vmin=0, vmax=2)))
+        for view in ("left", "right", "posterior", "anterior")
+    }
     bar = seen["right"]  # the colour bar alone
     assert seen["anterior"] <= bar * 1.3
     assert seen["left"] > bar + 200 and seen["posterior"] > bar + 200
@@ -125,7 +128,14 @@ def test_whole_brain_volume_is_a_glass_brain():
 
 def sensors(n_times=8):
     angle = np.linspace(0, 2 * np.pi, 9)
-    table = pd.DataFrame({"channel": [f"E{i}" for i in range(9)], "x": 80 * np.cos(angle), "y": 80 * np.sin(angle), "z": np.linspace(0, 60, 9)})
+    table = pd.DataFrame(
+        {
+            "channel": [f"E{i}" for i in range(9)],
+            "x": 80 * np.cos(angle),
+            "y": 80 * np.sin(angle),
+            "z": np.linspace(0, 60, 9),
+        }
+    )
     return be.SensorSpace(table, np.linspace(-0.1, 0.6, n_times))
 
 
@@ -144,13 +154,25 @@ def test_sensors_have_courses_or_bars_and_scalp_maps(n_times, rng):
 
 
 def test_contacts_arrays_and_grayordinates(rng):
-    table = pd.DataFrame({"channel": list("abcdefg"), "x": rng.uniform(-50, 50, 7), "y": rng.uniform(-80, 40, 7), "z": rng.uniform(-20, 50, 7)})
+    table = pd.DataFrame(
+        {
+            "channel": list("abcdefg"),
+            "x": rng.uniform(-50, 50, 7),
+            "y": rng.uniform(-80, 40, 7),
+            "z": rng.uniform(-20, 50, 7),
+        }
+    )
     pixels(viz.brain_map(be.ContactSpace(table), rng.random(7)))
     pixels(viz.brain_map(be.ContactSpace(table[["channel"]]), rng.random(7)))
     bars = viz.brain_map(be.ArraySpace((8,)), np.arange(8.0), title="t")
     assert [p.get_height() for p in bars.axes[0].patches] == list(np.arange(8.0)[::-1])
     pixels(viz.brain_map(be.ArraySpace((900,)), rng.random(900)))
-    grey = be.CiftiSpace(np.array(["CIFTI_STRUCTURE_CORTEX_LEFT"] * 9), np.arange(9), np.full((9, 3), -1), {"CIFTI_STRUCTURE_CORTEX_LEFT": 9})
+    grey = be.CiftiSpace(
+        np.array(["CIFTI_STRUCTURE_CORTEX_LEFT"] * 9),
+        np.arange(9),
+        np.full((9, 3), -1),
+        {"CIFTI_STRUCTURE_CORTEX_LEFT": 9},
+    )
     assert "no mesh" in viz.brain_map(grey, rng.random(9), title="t").get_label()
     native = be.SurfaceSpace("native", np.array(["left"] * 9), np.arange(9), n_vertices=(9, 9))
     assert "no mesh" in viz.brain_map(native, rng.random(9), title="t").get_label()

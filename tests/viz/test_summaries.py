@@ -48,7 +48,11 @@ def test_nan_targets_are_counted_and_regions_fall_back_to_all(make_scores):
 
 def test_seeds_are_averaged(make_scores):
     scores = make_scores(subjects=("01",), layers=[("m", "a"), ("m", "a")])
-    scores = replace(scores, entries=scores.entries.assign(seed=[0, 1]), values=np.stack([np.full((2, 27), 0.2), np.full((2, 27), 0.4)]))
+    scores = replace(
+        scores,
+        entries=scores.entries.assign(seed=[0, 1]),
+        values=np.stack([np.full((2, 27), 0.2), np.full((2, 27), 0.4)]),
+    )
     table = summarize(scores)
     assert table.names == ["m/a"]
     assert np.allclose(table.score, 0.3)

@@ -21,6 +21,7 @@ from brainenc.features.words import ClipReader
 
 SUMMARY = "a small vision-language model, embedded in the package"
 KINDS = ("image", "text")
+VARIED = False
 
 
 def variants() -> list[str]:
@@ -36,13 +37,13 @@ def build(variant: str, *, kind: str, weights: Any, model_kwargs: dict[str, Any]
         raise InputError("toyclip has no variants and no options", where="model", got=f"{variant!r}, {model_kwargs}", fix='write "toyclip"')
     source = weight_files.resolve(weights)
     facts: dict[str, Any] = {"source": source, "seed": seed}
-    if source == weight_files.RANDOM:
-        with weight_files.seeded(seed, "toyclip"):
+    with weight_files.seeded(seed, "toyclip"):  # building draws random weights, even where a file replaces them
+        if source == weight_files.RANDOM:
             module = _toyclip_file.build()
-    elif source == weight_files.PRETRAINED:
-        module, facts = load()[0], {"source": "pretrained", "tag": "embedded"}
-    else:
-        module, facts = load(Path(source))[0], {"source": "file", "file": Path(source).name}
+        elif source == weight_files.PRETRAINED:
+            module, facts = load()[0], {"source": "pretrained", "tag": "embedded"}
+        else:
+            module, facts = load(Path(source))[0], {"source": "file", "file": Path(source).name}
     facts["fingerprint"] = weight_files.fingerprint(module)
     identity = {"family": "toyclip", "variant": "", "model_kwargs": {}, "weights": facts, "library": f"open_clip {open_clip.__version__}"}
     reader = ClipReader(_toyclip_file.tokenizer()) if kind == "text" else None

@@ -93,7 +93,7 @@ def _bare(library: Any, options: Any) -> Any:
     try:
         config = library.AutoConfig.for_model(options["model_type"], **rest)
     except (ValueError, TypeError, AttributeError) as error:
-        raise InputError("transformers cannot read this configuration", where="model_kwargs config", got=str(error).splitlines()[0]) from error
+        raise InputError("transformers cannot read this configuration", where="model_kwargs config", got=weight_files.reason(error)) from error
     if config.vocab_size < BYTE_VOCABULARY:
         raise InputError("vocabulary too small for bytes", where="model_kwargs config", expected=f"vocab_size >= {BYTE_VOCABULARY}", got=config.vocab_size)
     return config
@@ -104,7 +104,7 @@ def _get(kind: Any, where: str | Path, revision: str | None, **options: Any) -> 
         try:
             return kind.from_pretrained(str(where), local_files_only=True, trust_remote_code=False, **options)
         except Exception as error:  # the library raises OSError, ValueError and those of its readers
-            raise DataError("not a usable model folder", where=where, got=f"{type(error).__name__}: {str(error).splitlines()[0]}") from error
+            raise DataError("not a usable model folder", where=where, got=weight_files.reason(error)) from error
     return weight_files.download(
         f"transformers:{where}", lambda: kind.from_pretrained(where, revision=revision, trust_remote_code=False, **options)
     )

@@ -1,0 +1,127 @@
+"""What one call of score_layers is asked to do, what fills up on the way, and what is recorded and warned about."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from brainenc.core.errors import BrainencWarning
+from brainenc.encoding._fit import describe_encoder
+from brainenc.encoding._rows import Fold, Subject
+from brainenc.nouns.features import FeatureSpace
+
+Floats = npt.NDArray[np.float64]
+EDGE_SHARE = 0.2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Job:
+    """The resolved arguments."""
+
+    subjects: list[Subject]
+    groups: list[list[Subject]]
+    encoder: Any
+    metrics: list[str]
+    reduce: str | None
+    aggregate: str
+    permutations: int
+    seed: int
+    keep: bool
+    memory: Any
+    device: str
+
+    def columns(self) -> dict[str, slice]:
+        """Return where each subject's targets stand."""
+        ends = np.cumsum([0, *(subject.responses.n_targets for subject in self.subjects)])
+        return {subject.name: slice(int(a), int(b)) for subject, a, b in zip(self.subjects, ends[:-1], ends[1:], strict=True)}
+
+
+@dataclass(slots=True, eq=False)
+class Table:
+    """What fills up while layers are scored; the first axis is the layer, then the metric."""
+
+    values: Floats
+    alpha: Floats
+    inner: Floats
+    p: Floats
+    edges: npt.NDArray[np.int64]
+    solvers: list[str]
+    predictions: dict[str, dict[str, npt.NDArray[Any]]] = field(default_factory=dict)
+    observed: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
+
+    @classmethod
+    def empty(cls, job: Job, n_layers: int) -> Table:
+        n_folds, n_targets = len(job.subjects[0].folds), sum(s.responses.n_targets for s in job.subjects)
+        nan = lambda *shape: np.full(shape, np.nan)  # noqa: E731
+        scored = 1 if job.aggregate == "pooled" else n_folds
+        return cls(
+            nan(n_layers, len(job.metrics), scored, n_targets), nan(n_layers, n_folds, n_targets), nan(n_layers, n_folds, n_targets),
+            nan(n_layers, n_targets), np.zeros((n_layers, 3), dtype=np.int64), [""] * n_layers,
+        )  # fmt: skip
+
+
+def provenance(job: Job, table: Table, layers: Mapping[str, FeatureSpace]) -> dict[str, Any]:
+    shares = _edge_shares(table)
+    fold: Fold = job.subjects[0].folds[0]
+    return {
+        "encoder": describe_encoder(job.encoder),
+        "inner": fold.inner_label,
+        "n_train": [len(f.train.keys) for f in job.subjects[0].folds],
+        "reduce": job.reduce or "none",
+        "average": {s.name: "repeats averaged per stimulus" if s.averaged else "single rows" for s in job.subjects},
+        "n_targets_excluded": {s.name: int((~s.usable).sum()) for s in job.subjects},
+        "test_stimuli_in_training": {s.name: s.shared_stimuli for s in job.subjects},
+        "edge_share": dict(zip(layers, shares, strict=True)),
+        "solver": dict(zip(layers, table.solvers, strict=True)),
+        "permutations": job.permutations,
+        "seed": job.seed,
+        "shared_fits": [[s.name for s in group] for group in job.groups],
+        "versions": _versions(),
+        "features": {name: dict(space.provenance) for name, space in layers.items()},
+        "responses": {s.name: dict(s.responses.provenance) for s in job.subjects},
+    }
+
+
+def _versions() -> dict[str, str]:
+    out = {}
+    for package in ("brainenc", "numpy", "scikit-learn", "torch"):
+        try:
+            out[package] = version(package)
+        except PackageNotFoundError:
+            out[package] = "not installed"
+    return out
+
+
+def _edge_shares(table: Table) -> list[float]:
+    low, high, n = table.edges.T
+    return [float(x) for x in (low + high) / np.maximum(n, 1)]
+
+
+def warn_before(subjects: list[Subject]) -> None:
+    missing = {s.name: int((~s.usable).sum()) for s in subjects if not s.usable.all()}
+    if missing:
+        text = ", ".join(f"{n} of {next(s for s in subjects if s.name == name).responses.n_targets} targets of {name}" for name, n in missing.items())
+        warnings.warn(f"NaN or infinity in {text}: they are kept apart and score NaN", BrainencWarning, stacklevel=3)
+    shared = {s.name: s.shared_stimuli for s in subjects if s.shared_stimuli}
+    if shared:
+        text = ", ".join(f"{n} of {name}" for name, n in shared.items())
+        warnings.warn(
+            f"test stimuli also train ({text}): scores tell how responses to known stimuli repeat, not how they generalise to new ones",
+            BrainencWarning, stacklevel=3,
+        )  # fmt: skip
+
+
+def warn_after(job: Job, table: Table, names: list[str]) -> None:
+    parts = []
+    for name, share_, (low, high, _) in zip(names, _edge_shares(table), table.edges, strict=True):
+        if share_ > EDGE_SHARE:
+            largest, smallest = "the largest (little signal, or a grid that ends too early)", "the smallest (no penalty needed, or a grid that starts too late)"
+            parts.append(f"{name}: {share_:.0%}, mostly {largest if high >= low else smallest}")
+    if parts:
+        warnings.warn("penalties at the edge of the grid: " + "; ".join(parts), BrainencWarning, stacklevel=3)
