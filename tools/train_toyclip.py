@@ -31,11 +31,12 @@ from torch.nn import functional as F
 from brainenc.core.rng import generator
 from brainenc.features.models import _toyclip_file as toyclip
 from brainenc.simulate.scene_captions import ATTRIBUTES, MENTIONS, OPENINGS, compose, phrases, prompts
-from brainenc.simulate.scenes import render_scenes
+from brainenc.simulate.scenes import Scenes, render_scenes
 
 TRAIN_STREAM, HELDOUT_STREAM = "toyclip-train", "toyclip-heldout"
 UNSEEN = (("red", "tree"), ("green", "cup"), ("blue", "face"), ("yellow", "car"), ("purple", "star"), ("white", "ring"))
 CHUNK, SHIFT, BATCH, WORD_DROPOUT, DECAY_SHARE, AVERAGE = 500, 2, 128, 0.02, 0.3, 0.998
+NEW_OPENING = "a watercolour that depicts {}"  # its words occur in no training caption
 MIRROR = {"left": "right", "right": "left"}
 
 
@@ -46,11 +47,16 @@ def render(pool: Path, n: int, seed: int, jobs: int) -> None:
     tables = []
     with ProcessPoolExecutor(jobs) as workers:
         starts = range(0, n, CHUNK)
-        for start, scenes in zip(starts, workers.map(render_scenes, *zip(*[(min(CHUNK, n - s), seed, 64, s) for s in starts]), [TRAIN_STREAM] * len(starts))):
+        for start, scenes in zip(starts, workers.map(_render_part, [(min(CHUNK, n - start), seed, start) for start in starts])):
             images[start : start + CHUNK] = scenes.images
             tables.append(scenes.table)
     images.flush()
     pd.concat(tables, ignore_index=True).to_parquet(pool / "table.parquet")
+
+
+def _render_part(part: tuple[int, int, int]) -> Scenes:
+    n, seed, start = part
+    return render_scenes(n, seed, offset=start, stream=TRAIN_STREAM)
 
 
 class Compact:
@@ -187,7 +193,8 @@ def train(args: argparse.Namespace) -> None:
                     average[name].lerp_(value, 1 - keep)
         accuracy = 0.95 * accuracy + 0.05 * hits
         if (step + 1) % 50 == 0:
-            print(f"step {step + 1} loss {loss.item():.3f} prompts {accuracy:.3f} rate {rate:.2e} {(step + 1 - first) / (time.time() - began):.2f} steps/s", flush=True)
+            pace = (step + 1 - first) / (time.time() - began)
+            print(f"step {step + 1} loss {loss.item():.3f} prompts {accuracy:.3f} rate {rate:.2e} {pace:.2f} steps/s", flush=True)
         if (step + 1) % 250 == 0 or step + 1 == args.steps:
             torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "average": average, "step": step + 1}, args.state)
             store(average, vocabulary, args.out)
@@ -208,14 +215,19 @@ def evaluate(path: Path, n: int, seed: int) -> dict[str, Any]:
     scenes = held.table.to_dict("records")
     with torch.inference_mode():
         seen = torch.cat([model.encode_image(normalize(part), normalize=True) for part in np.array_split(held.images, max(1, n // 100))])
-        read = model.encode_text(tokenizer([scene["caption"] for scene in scenes]), normalize=True)
-        guesses = {name: (seen @ model.encode_text(tokenizer(prompts(name)), normalize=True).T).argmax(dim=1).numpy() for name in ATTRIBUTES}
-    hits = {name: guess == [_answer(scene, name) for scene in scenes] for name, guess in guesses.items()}
+        described = model.encode_text(tokenizer([scene["caption"] for scene in scenes]), normalize=True)
+        asked = {"zero_shot": {}, "zero_shot_new_opening": {"opening": NEW_OPENING, "wording": 1}}
+        texts = {label: {name: model.encode_text(tokenizer(prompts(name, **how)), normalize=True) for name in ATTRIBUTES} for label, how in asked.items()}
+    result: dict[str, Any] = {"scenes": n}
     unseen = np.array([(scene["colour"], scene["category"]) in UNSEEN for scene in scenes])
-    result: dict[str, Any] = {"scenes": n, "zero_shot": {name: float(np.mean(hit)) for name, hit in hits.items()}}
-    result["zero_shot_mean"] = float(np.mean(list(result["zero_shot"].values())))
-    result["unseen_combinations"] = {"scenes": int(unseen.sum())} | {name: float(hits[name][unseen].mean()) for name in ("category", "colour")}
-    similarity = (seen @ read.T).numpy()
+    for label, group in texts.items():
+        hits = {name: (seen @ read.T).argmax(dim=1).numpy() == [_answer(scene, name) for scene in scenes] for name, read in group.items()}
+        result[label] = {name: float(np.mean(hit)) for name, hit in hits.items()}
+        result[label]["mean"] = float(np.mean(list(result[label].values())))
+        result[label]["category, unseen combinations"] = float(hits["category"][unseen].mean())
+        result[label]["colour, unseen combinations"] = float(hits["colour"][unseen].mean())
+    result["scenes of unseen combinations"] = int(unseen.sum())
+    similarity = (seen @ described.T).numpy()
     for label, scores in (("image_to_text", similarity), ("text_to_image", similarity.T)):
         rank = (scores > np.diag(scores)[:, None]).sum(axis=1)
         result[label] = {"R@1": float(np.mean(rank < 1)), "R@5": float(np.mean(rank < 5)), "chance R@1": 1 / n}
@@ -236,7 +248,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=toyclip.FOLDER / "toyclip.safetensors")
     parser.add_argument("--resume", action="store_true", help="go on from --state")
     parser.add_argument("--scenes", type=int, default=32000, help="scenes of the pool")
-    parser.add_argument("--steps", type=int, default=4000, help=f"steps of {BATCH} scenes")
+    parser.add_argument("--steps", type=int, default=3000, help=f"steps of {BATCH} scenes")
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from brainenc.core.errors import InputError
-from brainenc.metrics.resample import bootstrap_pearson, bootstrap_weights
+from brainenc.metrics.resample import bootstrap_correlation, bootstrap_moments, bootstrap_weights
 from brainenc.metrics.scores import pearson
 from brainenc.nouns.scores import Scores
 from brainenc.nouns.tables import need_column
@@ -123,7 +123,7 @@ def _regions(scores: Scores, by: str, n: int, seed: int) -> list[_Region]:
         folds = _folds(scores, subject, n, seed)
         predictions = scores.predictions[subject]
         for label, index in mine.groupby(by, sort=False).indices.items():
-            both = [_layer(scores.observed[subject][:, index], values[:, index], folds) for values in predictions.values()]
+            both = _layers(scores.observed[subject][:, index], [values[:, index] for values in predictions.values()], folds)
             out.append(_Region(subject, label, list(predictions), np.array([b[0] for b in both]), np.stack([b[1] for b in both])))
     return out
 
@@ -133,18 +133,36 @@ def _folds(scores: Scores, subject: str, n: int, seed: int) -> list[tuple[npt.ND
     table = scores.test_rows[subject]
     parts = [np.flatnonzero(table["fold"] == fold) for fold in pd.unique(table["fold"])]
     weights = [bootstrap_weights(len(rows), n, seed, subject, fold, units=table["unit"].to_numpy()[rows]) for fold, rows in enumerate(parts)]
+    weights = [w.astype(np.float32) for w in weights]  # predictions are kept in float32 too
     if scores.aggregate == "pooled":
         return [(np.concatenate(parts), np.concatenate(weights, axis=1))]
     return list(zip(parts, weights, strict=True))
 
 
-def _layer(observed: npt.NDArray[Any], predicted: npt.NDArray[Any], folds: list[tuple[npt.NDArray[np.intp], Floats]]) -> tuple[float, Floats]:
-    point = np.mean([pearson(observed[rows], predicted[rows]) for rows, _ in folds], axis=0)
-    known = np.isfinite(point)
-    if not known.any():
-        return float("nan"), np.full(folds[0][1].shape[0], np.nan)
-    draws = np.mean([bootstrap_pearson(observed[rows][:, known], predicted[rows][:, known], weights) for rows, weights in folds], axis=0)
-    return float(np.median(point[known])), np.nanmedian(draws, axis=1)
+def _layers(
+    observed: npt.NDArray[Any], predictions: list[npt.NDArray[Any]], folds: list[tuple[npt.NDArray[np.intp], Floats]]
+) -> list[tuple[float, Floats]]:
+    """Return the score and the draws of each layer of one region; what belongs to the observed values is computed once."""
+    n_draws = len(folds[0][1])
+    draws = [np.zeros((n_draws, observed.shape[1])) for _ in predictions]
+    for rows, weights in folds:
+        own = bootstrap_moments(observed[rows], weights)
+        for total, predicted in zip(draws, predictions, strict=True):
+            total += bootstrap_correlation(own, bootstrap_moments(predicted[rows], weights), weights) / len(folds)
+    out = []
+    for total, predicted in zip(draws, predictions, strict=True):
+        point = np.mean([pearson(observed[rows], predicted[rows]) for rows, _ in folds], axis=0)
+        known = np.isfinite(point)
+        if known.any():
+            out.append((float(np.median(point[known])), _median(total[:, known])))
+        else:
+            out.append((float("nan"), np.full(n_draws, np.nan)))
+    return out
+
+
+def _median(draws: Floats) -> Floats:
+    """Return the median over targets of each draw; a target without a correlation in a draw is left out of that draw."""
+    return np.median(draws, axis=1) if np.isfinite(draws).all() else np.nanmedian(draws, axis=1)
 
 
 def _difference(draws: Floats) -> tuple[float, float, float]:

@@ -7,7 +7,7 @@ rows give ordinary permutations, units of consecutive scans give block permutati
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -185,19 +185,36 @@ def bootstrap_pearson(observed: npt.NDArray[Any], predicted: npt.NDArray[Any], w
         NaN where a column is constant under the weights.
     """
     observed, predicted = paired(observed, predicted)
-    if weights.ndim != 2 or weights.shape[1] != len(observed):
-        raise InputError("weights and rows differ in number", where="bootstrap_pearson", expected=f"(n_draws, {len(observed)})", got=weights.shape)
-    total = weights.sum(axis=1, keepdims=True)
     out = np.empty((len(weights), observed.shape[1]))
     for part in column_chunks(max(weights.shape), observed.shape[1]):
-        y, p = centred(observed[:, part]), centred(predicted[:, part])
-        y, p = y / _norm(y), p / _norm(p)
-        sum_y, sum_p = weights @ y, weights @ p
-        var_y = total * (weights @ (y * y)) - sum_y**2
-        var_p = total * (weights @ (p * p)) - sum_p**2
-        scale = np.sqrt(np.where(np.minimum(var_y, var_p) > 1e-12 * total, var_y * var_p, np.nan))
-        out[:, part] = (total * (weights @ (y * p)) - sum_y * sum_p) / scale
+        out[:, part] = bootstrap_correlation(bootstrap_moments(observed[:, part], weights), bootstrap_moments(predicted[:, part], weights), weights)
     return out
+
+
+class Moments(NamedTuple):
+    """Unit columns (n_samples, n_targets), and their weighted sums and n² times variances (n_draws, n_targets)."""
+
+    unit: npt.NDArray[Any]
+    sums: npt.NDArray[Any]
+    spread: npt.NDArray[Any]
+
+
+def bootstrap_moments(values: npt.NDArray[Any], weights: npt.NDArray[Any]) -> Moments:
+    """Return the share of `bootstrap_pearson` that belongs to one side, in the dtype of ``weights``, to be used for several pairs."""
+    if weights.ndim != 2 or weights.shape[1] != len(values):
+        raise InputError("weights and rows differ in number", where="bootstrap_pearson", expected=f"(n_draws, {len(values)})", got=weights.shape)
+    unit = centred(values)
+    unit = (unit / _norm(unit)).astype(weights.dtype)
+    total = weights.sum(axis=1, keepdims=True)
+    sums = weights @ unit
+    spread = total * (weights @ (unit * unit)) - sums**2
+    return Moments(unit, sums, np.where(spread > 1e-6 * total, spread, np.nan))
+
+
+def bootstrap_correlation(first: Moments, second: Moments, weights: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return Pearson's r (n_draws, n_targets) of two sides whose moments are known."""
+    total = weights.sum(axis=1, keepdims=True)
+    return (total * (weights @ (first.unit * second.unit)) - first.sums * second.sums) / np.sqrt(first.spread * second.spread)
 
 
 def _members(units: npt.ArrayLike | None, n_rows: int) -> list[npt.NDArray[np.intp]]:

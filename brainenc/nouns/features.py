@@ -70,13 +70,13 @@ class FeatureSpace:
 
     @property
     def model(self) -> str:
-        """The part of the name before the slash."""
-        return self.name.split("/", 1)[0]
+        """The part of the name before the last slash (models of the hub have one of their own)."""
+        return self.name.rsplit("/", 1)[0]
 
     @property
     def layer(self) -> str:
-        """The part of the name after the slash (the whole name where there is none)."""
-        return self.name.split("/", 1)[-1]
+        """The part of the name after the last slash (the whole name where there is none)."""
+        return self.name.rsplit("/", 1)[-1]
 
     def take(self, ids: Iterable[Any]) -> FeatureSpace:
         """Return the rows of these stimulus ids, in this order; an id may come more than once."""

@@ -94,7 +94,8 @@ class StimulusSet:
         return persist.save(self, path)
 
     def __repr__(self) -> str:
-        return f"StimulusSet({self.name!r}, {len(self)} {self.kind}s, columns: {', '.join(self.table.columns)})"
+        what = "named stimuli" if self.kind == "none" else f"{self.kind}s"
+        return f"StimulusSet({self.name!r}, {len(self)} {what}, columns: {', '.join(self.table.columns)})"
 
     def _repr_html_(self) -> str:
         rows = {"kind": self.kind, "stimuli": len(self), "root": self.root, "columns": ", ".join(self.table.columns)}

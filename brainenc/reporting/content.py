@@ -15,7 +15,7 @@ from brainenc.reporting.figures import Figure, main_figures, other_metrics
 from brainenc.reporting.intervals import Intervals, winner_rows
 from brainenc.reporting.methods import caveats, methods
 from brainenc.viz.style import category_colors, score_label
-from brainenc.viz.summaries import Summary, metrics_of, summarize
+from brainenc.viz.summaries import Summary, ceiling_reason, ceiling_words, metrics_of, summarize
 
 MAX_ROWS = 3000
 MAX_CLAIMS = 60
@@ -71,6 +71,7 @@ class Group:
     methods: list[tuple[str, str]]
     caveats: list[str]
     provenance: str
+    has_ceiling: bool
     counts: dict[str, int]
 
 
@@ -85,7 +86,7 @@ def describe_group(name: str, scores: Scores, study: Mapping[str, Any], position
     hues = {model: i for i, model in enumerate(category_colors(table.models))}
     honest = bool((table.chosen >= 0).any()) or len(table.layers) == 1
     claims_note = (
-        "Layer chosen on training rows."
+        ("Layer chosen on training rows." if len(table.layers) > 1 else "One layer was scored.")
         if honest
         else "Layer with the highest held-out score: an optimistic choice, because the same scores chose it."
     )
@@ -99,7 +100,7 @@ def describe_group(name: str, scores: Scores, study: Mapping[str, Any], position
         several_subjects=len(table.subjects) > 1, models=[(m, i) for m, i in hues.items()], label=score_label(metric),
         figures=main_figures(scores, table) + other_metrics(scores, [m for m in known if m != metric]), regions=_region_table(scores, known),
         winners=_winner_table(rows), winners_reason=reason, methods=methods(scores, table), caveats=caveats(scores, table) + list(study["caveats"]),
-        provenance=_as_text(scores.provenance),
+        provenance=_as_text(scores.provenance), has_ceiling=any(np.isfinite(c.ceiling) for c in claims),
         counts={"subjects": len(table.subjects), "regions": len(table.regions), "layers": len(table.layers), "models": len(hues),
                 "targets": int(table.n_targets.sum())},
     )  # fmt: skip
@@ -177,7 +178,7 @@ def _with_bars(claims: list[Claim]) -> list[Claim]:
 def _headline(scores: Scores, table: Summary, claims: list[Claim]) -> tuple[str, str]:
     """Return one sentence with the claim that stands highest, and a line with what it rests on."""
     if not claims:
-        return "No target could be scored.", f"{scores.split}. {scores.ceiling_status}."
+        return "No target could be scored.", f"{scores.split}. {ceiling_words(scores)}."
     top = max(claims, key=lambda c: c.score)
     who = f" of subject {top.subject}" if len(table.subjects) > 1 else ""
     where = "All targets" if top.region == "all targets" else top.region
@@ -188,7 +189,7 @@ def _headline(scores: Scores, table: Summary, claims: list[Claim]) -> tuple[str,
         if top.interval
         else "no interval (predictions were not kept)"
     )
-    ceiling = f"ceiling {top.ceiling:.2f}" if np.isfinite(top.ceiling) else f"no ceiling ({scores.ceiling_status})"
+    ceiling = f"ceiling {top.ceiling:.2f}" if np.isfinite(top.ceiling) else f"no ceiling ({ceiling_reason(scores)})"
     return text, f"Median over {top.n_targets} targets; {interval}; {ceiling}; {top.n_test} test rows; {scores.split}."
 
 
@@ -196,7 +197,7 @@ def _tally(claims: list[Claim]) -> str:
     """Return how often each model holds the chosen layer, where there are several rows and models."""
     models = [claim.layer.split("/", 1)[0] for claim in claims]
     counts = sorted(((models.count(m), m) for m in dict.fromkeys(models)), key=lambda pair: -pair[0])
-    if len(claims) < 3:
+    if len(claims) < 3 or len(counts) < 2:
         return ""
     what = "subject-region pairs" if len({c.subject for c in claims}) > 1 else "regions"
     return f"Over {len(claims)} {what} the best layer belongs to " + ", ".join(f"{m} in {n}" for n, m in counts) + "."

@@ -38,13 +38,16 @@ def main_figures(scores: Scores, table: Summary) -> list[Figure]:
     """Return the figures of one section in reading order; one that cannot be drawn for these data is left out."""
     metric, label = table.metric, score_label(table.metric)
     best = "; ".join(f"{r}: {table.names[i]} {number(float(v))}" for r, i, v in _best(table))
-    figures = [
-        _figure(
-            partial(viz.layer_region_heatmap, scores, metric, title=""), "Layer by region",
-            f"Heat map of {len(table.layers)} layers by {len(table.regions)} regions. Highest in each region: {best}.",
-            f"{label} on held-out data.",
+    figures: list[Figure | None] = []
+    if table.score.shape[1:] != (1, 1):  # a table of one cell says nothing that the claim does not
+        figures.append(
+            _figure(
+                partial(viz.layer_region_heatmap, scores, metric, title=""),
+                "Layer by region",
+                f"Heat map of {len(table.layers)} layers by {len(table.regions)} regions. Highest in each region: {best}.",
+                f"{label} on held-out data.",
+            )
         )
-    ]  # fmt: skip
     if len(table.layers) > 1:
         figures.append(
             _figure(

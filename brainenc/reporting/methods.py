@@ -9,7 +9,7 @@ import numpy as np
 
 from brainenc.nouns import Scores
 from brainenc.viz.style import score_label
-from brainenc.viz.summaries import Summary, metrics_of
+from brainenc.viz.summaries import Summary, ceiling_reason, metrics_of
 
 HIGH_EDGE_SHARE = 0.2
 FEW_TEST_ROWS = 50
@@ -54,7 +54,7 @@ def caveats(scores: Scores, table: Summary) -> list[str]:
         found.append("These responses are simulated: the scores test the method, not a brain.")
     if scores.ceiling is None:
         found.append(
-            f"There is no noise ceiling ({scores.ceiling_status}), so a low score may mean a poor model or a noisy region."
+            f"There is no noise ceiling ({ceiling_reason(scores)}), so a low score may mean a poor model or a noisy region."
         )
     elif np.isfinite(table.normalized).any() and float(np.nanmax(table.normalized)) > 1.05:
         found.append("Some medians lie above their ceiling: it is estimated with error, and nothing is clipped.")
@@ -69,7 +69,8 @@ def caveats(scores: Scores, table: Summary) -> list[str]:
     ]
     if edge:
         found.append(
-            f"For {len(edge)} layers more than a fifth of the penalties lie at an edge of their grid ({', '.join(edge[:4])}{' …' if len(edge) > 4 else ''})."
+            f"For {_some(len(edge), 'layer')} more than a fifth of the penalties lie at an edge of their grid "
+            f"({', '.join(edge[:4])}{' …' if len(edge) > 4 else ''})."
         )
     n_test = scores.n_test.sum(axis=0)
     if (n_test > 0).any() and int(np.median(n_test[n_test > 0])) < FEW_TEST_ROWS:
@@ -100,12 +101,14 @@ def _data(scores: Scores, table: Summary, facts: Mapping[str, Any]) -> str:
     )
     name = f"{', '.join(sets)}: " if sets else ""
     kinds = ", ".join(dict.fromkeys(type(space).__name__ for space in scores.spaces.values()))
-    n_models = len(set(table.models))
-    people = "subject" if len(table.subjects) == 1 else "subjects"
     return (
-        f"{name}{int(table.n_targets.sum()):,} targets in {len(table.regions)} regions of {len(table.subjects)} {people} ({kinds}); "
-        f"{len(table.layers)} layers of {n_models} model{'s' if n_models > 1 else ''}."
+        f"{name}{_some(int(table.n_targets.sum()), 'target')} in {_some(len(table.regions), 'region')} of "
+        f"{_some(len(table.subjects), 'subject')} ({kinds}); {_some(len(table.layers), 'layer')} of {_some(len(set(table.models)), 'model')}."
     )
+
+
+def _some(n: int, noun: str) -> str:
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
 def _rows(scores: Scores, n_test: Any) -> str:
@@ -169,7 +172,7 @@ def _score(scores: Scores) -> str:
 
 def _ceiling(scores: Scores) -> str:
     if scores.ceiling is None:
-        return f"None: {scores.ceiling_status}."
+        return f"None: {ceiling_reason(scores)}."
     low = int((scores.ceiling.variance < scores.ceiling.floor).sum())
     text = f"{_sentence(scores.ceiling_status)} Pearson r is divided by the correlation ceiling, R² by the variance ceiling."
     return (

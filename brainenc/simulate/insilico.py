@@ -6,7 +6,7 @@ Each simulated vertex v of a region answers image i in repeat k with
 
 where f_v is a fixed linear read-out of the region's driver (a feature space that can be extracted by name: Gabor energy for
 V1 and V2, one layer of ToyCLIP for V4, the concept table for the others), h_v a private component that no model has, both of
-unit variance over the images, and e noise of unit variance: half smooth over the cortex, autocorrelated from trial to trial
+unit variance over the images, and e noise of unit variance: a third of it smooth over the cortex, autocorrelated from trial to trial
 within a run, with an offset for each run. sigma_v follows from the wanted noise ceiling
 c_v = 1 / (1 + sigma_v² / n_repeats), which is stored with the driver before any noise is added.
 """
@@ -28,19 +28,19 @@ from brainenc.nouns.responses import Responses
 from brainenc.nouns.stimuli import StimulusSet
 from brainenc.simulate.regions import Region, place, smoothing_root
 
-VERSION = 2
+VERSION = 3
 SUBJECTS = ("01", "02", "03", "04")
 N_TRAIN, N_TEST, N_REPEATS, RUNS_PER_REPEAT = 600, 200, 3, 4
 PRIVATE_SHARE = 0.2
 GABOR, MIDDLE, CONCEPTS = "gabor/energy", "toyclip/visual.layer2", "table:concepts/columns"
 REGIONS = (
     Region("V1", (-9, -94, -2), (11, -92, 0), 14.0, GABOR, 0.68),
-    Region("V2", (-14, -96, 14), (16, -94, 16), 12.0, GABOR, 0.60),
-    Region("V4", (-28, -80, -12), (30, -78, -11), 12.0, MIDDLE, 0.52),
-    Region("LOC", (-43, -76, -5), (42, -73, -4), 12.0, CONCEPTS, 0.45),
-    Region("FFA", (-39, -55, -18), (40, -54, -17), 11.0, CONCEPTS, 0.38),
-    Region("PPA", (-26, -43, -10), (26, -42, -10), 11.0, CONCEPTS, 0.31),
-    Region("EBA", (-49, -74, 8), (50, -70, 5), 12.0, CONCEPTS, 0.25),
+    Region("V2", (-14, -96, 14), (16, -94, 16), 13.0, GABOR, 0.60),
+    Region("V4", (-28, -80, -12), (30, -78, -11), 13.0, MIDDLE, 0.52),
+    Region("LOC", (-43, -76, -5), (42, -73, -4), 14.0, CONCEPTS, 0.45),
+    Region("FFA", (-39, -55, -18), (40, -54, -17), 14.0, CONCEPTS, 0.38),
+    Region("PPA", (-26, -43, -10), (26, -42, -10), 14.0, CONCEPTS, 0.31),
+    Region("EBA", (-49, -74, 8), (50, -70, 5), 14.0, CONCEPTS, 0.25),
 )
 # Which concepts weigh most where; the other columns keep a weight of one.
 PREFERENCES = {"FFA": ("face",), "PPA": ("background",), "EBA": ("person",), "LOC": ("category",)}
@@ -147,7 +147,7 @@ def _concept_names(seed: int, cache: str | Path | None) -> list[str]:
 
 def _ceilings(targets: pd.DataFrame, seed: int, subject: str) -> npt.NDArray[np.float64]:
     wanted = targets["roi"].map({region.name: region.ceiling for region in REGIONS}).to_numpy(dtype=float)
-    spread = generator(seed, "ceiling", subject).normal(0.0, 0.35, len(targets))
+    spread = generator(seed, "ceiling", subject).normal(0.0, 0.25, len(targets))
     for name in targets["roi"].unique():
         here = (targets["roi"] == name).to_numpy()
         spread[here] -= np.median(spread[here])
@@ -198,16 +198,16 @@ def _measure(
 
 
 def _noise(run: npt.NDArray[np.intp], space: Any, rng: np.random.Generator) -> npt.NDArray[np.float64]:
-    """Unit-variance noise (n_trials, n_targets): half smooth in space, AR(1) of 0.3 within runs, 5 % run offsets."""
+    """Unit-variance noise (n_trials, n_targets): 30 % smooth in space, AR(1) of 0.3 within runs, 2 % run offsets."""
     n, v, persistence = len(run), space.n_targets, 0.3
-    root = smoothing_root(space, width_mm=5.0)
-    white = np.sqrt(0.5) * (rng.standard_normal((n, v)) @ root) + np.sqrt(0.5) * rng.standard_normal((n, v))
+    root = smoothing_root(space, width_mm=4.0)
+    white = np.sqrt(0.3) * (rng.standard_normal((n, v)) @ root) + np.sqrt(0.7) * rng.standard_normal((n, v))
     series = white.copy()
     for row in range(1, n):
         if run[row] == run[row - 1]:
             series[row] = persistence * series[row - 1] + np.sqrt(1 - persistence**2) * white[row]
     offsets = rng.standard_normal((int(run.max()) + 1, v)) @ root
-    return np.sqrt(0.95) * series + np.sqrt(0.05) * offsets[run]
+    return np.sqrt(0.98) * series + np.sqrt(0.02) * offsets[run]
 
 
 def _evened(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import colorsys
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -38,7 +39,7 @@ def _mix(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32], share: Canvas) 
     return np.asarray(a + (b - a) * share[..., None], dtype=np.float32)
 
 
-def _square_wave(phase: Canvas, sharpness: float) -> Canvas:
+def _square_wave(phase: npt.NDArray[np.floating[Any]], sharpness: float) -> Canvas:
     """Return a wave between 0 and 1 with soft edges (so that it does not alias)."""
     return np.clip(0.5 + sharpness * np.sin(2 * np.pi * phase), 0, 1).astype(np.float32)
 

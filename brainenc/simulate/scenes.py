@@ -134,7 +134,8 @@ def _layout(count: int, position: str, rng: np.random.Generator) -> tuple[float,
     else:
         turn = rng.uniform(0, 2 * math.pi)
         reach = {1: 0.0, 2: 0.52, 3: 0.6}[count] * step
-        spots = [(float(x + reach * math.cos(turn + 2 * math.pi * i / count)), float(y + reach * math.sin(turn + 2 * math.pi * i / count))) for i in range(count)]
+        turns = [turn + 2 * math.pi * i / count for i in range(count)]
+        spots = [(float(x + reach * math.cos(t)), float(y + reach * math.sin(t))) for t in turns]
     return diameter, spots
 
 

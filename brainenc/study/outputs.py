@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 TABLE, SUMMARY, FAILURES, MAPS, PROVENANCE = "scores.parquet", "summary.csv", "failures.csv", "maps.csv", "provenance.json"
+MAP_COLUMNS = ("analysis", "dataset", "subject", "session", "map", "value", "metric", "hemi", "path")
 FAILURE_COLUMNS = ("step", "analysis", "dataset", "subject", "session", "model", "layer", "seed", "error", "message", "traceback")
 _TEXT = ("analysis", "dataset", "subject", "session", "model", "layer", "metric", "roi", "hemi", "channel", "target_id", "split", "aggregate", "ceiling_status")
 _INTEGER = ("seed", "fold", "n")
@@ -45,7 +46,7 @@ def write(root: Path, plan: Plan, expansion: Expansion, failures: Sequence[Failu
     summary = [summarise(task, read_scores(store, task.key)) for task in done]
     atomic.write_csv(root / SUMMARY, pd.concat(summary, ignore_index=True) if summary else pd.DataFrame(columns=["analysis"]), index=False)
     maps, notes = _write_maps(root, done, store)
-    atomic.write_csv(root / MAPS, pd.DataFrame(maps, columns=["analysis", "dataset", "subject", "session", "map", "value", "metric", "hemi", "path"]), index=False)
+    atomic.write_csv(root / MAPS, pd.DataFrame(maps, columns=list(MAP_COLUMNS)), index=False)
     rows = [{**failure.where, "error": failure.error, "message": failure.message, "traceback": failure.traceback} for failure in failures]
     atomic.write_csv(root / FAILURES, pd.DataFrame(rows, columns=list(FAILURE_COLUMNS)), index=False)
     atomic.write_json(root / PROVENANCE, _provenance(plan, expansion, done, store, failures, notes))

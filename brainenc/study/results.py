@@ -124,7 +124,8 @@ def read_results(folder: str | Path) -> Results:
     except BrainencError:
         raise
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError("results folder is damaged", where=root, got=f"{type(error).__name__}: {error}", fix="run the plan again: stored tasks are used") from error
+        fix = "run the plan again: stored tasks are used"
+        raise DataError("results folder is damaged", where=root, got=f"{type(error).__name__}: {error}", fix=fix) from error
     summary, maps, failures = tables
     return Results(root=root, plan=plan, summary=summary, maps=maps, failures=failures, provenance=provenance)
 

@@ -200,7 +200,8 @@ class _Pool:
 
     def _note(self, task: Task, outcome: Outcome, outcomes: dict[str, Outcome], bar: Any) -> None:
         if outcome.fatal:
-            raise DataError("a finished task could not be stored", where=self.store_root, got=outcome.message, fix="make room and start the run again: it resumes")
+            fix = "make room and start the run again: it resumes"
+            raise DataError("a finished task could not be stored", where=self.store_root, got=outcome.message, fix=fix)
         outcomes[task.key] = outcome
         for text in outcome.warnings:
             logger.info("%s %s: %s", task.unit.label, task.layer, text)

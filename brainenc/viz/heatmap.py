@@ -10,7 +10,7 @@ import numpy.typing as npt
 from brainenc.core.errors import InputError
 from brainenc.nouns.scores import Scores
 from brainenc.viz import style
-from brainenc.viz.summaries import Summary, finite_mean, summarize
+from brainenc.viz.summaries import Summary, ceiling_words, finite_mean, summarize
 
 
 def layer_region_heatmap(
@@ -51,7 +51,7 @@ def layer_region_heatmap(
     ceiling = np.full(len(table.regions), np.nan) if normalized else finite_mean(table.ceiling)
     label = style.score_label(table.metric + ("_normalized" if normalized else ""))
     with style.style():
-        fig, axes, bar = _layout(cells.shape, has_ceiling=bool(np.isfinite(ceiling).any()))
+        fig, axes, bar = _layout(table, has_ceiling=bool(np.isfinite(ceiling).any()))
         limit = _limit(cells, ceiling)
         image = _paint(axes[-1], table, cells, limit)
         if len(axes) == 2:
@@ -71,14 +71,26 @@ def _limit(cells: npt.NDArray[np.float64], ceiling: npt.NDArray[np.float64]) -> 
     return float(finite.max())
 
 
-def _layout(shape: tuple[int, ...], *, has_ceiling: bool) -> tuple[Any, list[Any], Any]:
-    n_layers, n_regions = shape
-    width = min(3.4 + 0.82 * n_regions, 16.0)
-    fig = style.figure(max(width, 5.2), min(1.9 + 0.33 * (n_layers + has_ceiling), 30.0))
+def _layout(table: Summary, *, has_ceiling: bool) -> tuple[Any, list[Any], Any]:
+    n_layers, n_regions = len(table.layers), len(table.regions)
+    cell = 0.82 if n_regions > 4 else 1.15
+    width = min(1.7 + _points_of_layers(table) / 72 + 0.085 * _longest(table.models, 24) + cell * n_regions, 17.0)
+    fig = style.figure(max(width, 5.0), min(1.6 + 0.33 * (n_layers + has_ceiling), 30.0))
     ratios = [1.0, float(n_layers)] if has_ceiling else [float(n_layers)]
-    grid = fig.add_gridspec(len(ratios), 2, height_ratios=ratios, width_ratios=[1.0, 0.025], hspace=0.02)
+    grid = fig.add_gridspec(
+        len(ratios), 2, height_ratios=ratios, width_ratios=[1.0, 0.16 / (cell * n_regions)], hspace=0.02
+    )
     axes = [fig.add_subplot(grid[i, 0]) for i in range(len(ratios))]
     return fig, axes, fig.add_subplot(grid[-1, 1])
+
+
+def _longest(names: list[str], limit: int) -> int:
+    return max(len(style.shorten(name, limit)) for name in names)
+
+
+def _points_of_layers(table: Summary) -> float:
+    """Return the room that the names of layers take, in points."""
+    return 4.9 * max(_longest(table.layers, 26), len("noise ceiling"))
 
 
 def _paint(ax: Any, table: Summary, cells: npt.NDArray[np.float64], limit: float) -> Any:
@@ -139,38 +151,30 @@ def _frame(ax: Any, shape: tuple[int, ...]) -> None:
 
 def _models(ax: Any, table: Summary) -> None:
     """Label rows with their layer, and each block of rows with its model."""
+    from matplotlib.transforms import ScaledTranslation
+
     models = np.array(table.models)
     starts = [0, *(np.flatnonzero(models[1:] != models[:-1]) + 1), len(models)]
     colors = style.category_colors(table.models)
     ax.set_yticks(range(len(models)), [style.shorten(layer) for layer in table.layers])
     ax.tick_params(axis="y", pad=12)
-    longest = max(len(style.shorten(layer)) for layer in table.layers)
-    cell_width = 0.82 * len(table.regions)  # inches, close to what the layout gives
-    inset = -(0.36 + 0.066 * max(longest, 13)) / max(cell_width, 1.8)
     trans = ax.get_yaxis_transform()
+    left = ScaledTranslation(-6 / 72, 0, ax.figure.dpi_scale_trans)
     for start, stop in zip(starts[:-1], starts[1:], strict=True):
         color = colors[table.models[start]]
-        edge = -0.08 / max(cell_width, 1.8)
         ax.plot(
-            [edge, edge],
+            [0, 0],
             [start - 0.42, stop - 0.58],
-            transform=trans,
+            transform=trans + left,
             color=color,
             linewidth=3.2,
             clip_on=False,
             solid_capstyle="butt",
         )
-        ax.text(
-            inset,
-            (start + stop - 1) / 2,
-            style.shorten(table.models[start], 24),
-            transform=trans,
-            ha="right",
-            va="center",
-            fontsize=9,
-            fontweight="bold",
-            color=color,
-        )
+        name = style.shorten(table.models[start], 24)
+        place = (-22 - _points_of_layers(table), 0)
+        ax.annotate(name, (0, (start + stop - 1) / 2), place, xycoords=trans, textcoords="offset points", ha="right", va="center", fontsize=9,
+                    fontweight="bold", color=color, annotation_clip=False)  # fmt: skip
         if start:
             ax.axhline(start - 0.5, color="white", linewidth=5)
 
@@ -190,7 +194,7 @@ def _paint_ceiling(ax: Any, ceiling: npt.NDArray[np.float64], limit: float) -> N
 
 def _regions(ax: Any, table: Summary) -> None:
     labels = [style.shorten(region, 18) for region in table.regions]
-    crowded = max(map(len, labels)) > 8 or len(labels) > 16
+    crowded = max(map(len, labels)) > (8 if len(labels) > 4 else 12) or len(labels) > 16
     ax.set_xticks(
         range(len(labels)),
         labels,
@@ -211,4 +215,4 @@ def _note(table: Summary, scores: Scores) -> str:
         else ""
     )
     frame = "Frame: highest held-out score of the region. " if len(table.layers) > 1 else ""
-    return f"Median over the targets of a region{people}. Split: {scores.split}. {frame}{dots}Ceiling: {scores.ceiling_status}."
+    return f"Median over the targets of a region{people}. Split: {scores.split}. {frame}{dots}{ceiling_words(scores)}."

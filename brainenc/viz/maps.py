@@ -181,7 +181,10 @@ def winner_map(
             fig = _winners_on_surface(one.space, winner, names, colors, views, _regions(one))
         else:
             fig = _winner_counts(winner, names, colors)
-        style.heading(fig, heading, f"{note}. Grey: no held-out score above zero")
+        lost = int(np.isnan(winner).sum())
+        style.heading(
+            fig, heading, f"{note}. {lost} of {len(winner)} targets have no held-out score above zero and are left out"
+        )
     return fig
 
 

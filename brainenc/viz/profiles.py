@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from brainenc.nouns.scores import Scores
 from brainenc.viz import style
-from brainenc.viz.summaries import Summary, finite_mean, summarize
+from brainenc.viz.summaries import Summary, ceiling_words, finite_mean, summarize
 
 MAX_REGIONS = 24
 
@@ -65,9 +65,10 @@ def _panel(ax: Any, table: Summary, region: int) -> None:
         marker = "o" if len(index) <= 24 else None
         middle = finite_mean(score)
         if len(table.subjects) == 1:
-            ax.fill_between(
-                index, table.low[0, index, region], table.high[0, index, region], color=color, alpha=0.16, linewidth=0
-            )
+            low, high = table.low[0, index, region], table.high[0, index, region]
+            ax.fill_between(index, low, high, color=color, alpha=0.16, linewidth=0)
+            if len(index) == 1:
+                ax.vlines(index, low, high, color=color, alpha=0.3, linewidth=3)
         else:
             ax.plot(
                 index,
@@ -93,10 +94,10 @@ def _panel(ax: Any, table: Summary, region: int) -> None:
         ax.axhline(ceiling, color=style.CEILING, linewidth=1.1, linestyle=(0, (4, 2)))
         ax.annotate(f"ceiling {style.number(ceiling)}", (1, ceiling), xycoords=("axes fraction", "data"), xytext=(0, 2), textcoords="offset points",
                     ha="right", va="bottom", fontsize=7.5, color=style.CEILING)  # fmt: skip
-    count = int(table.n_targets[:, region].sum())
-    ax.set_title(style.shorten(table.regions[region], 24), pad=9)
+    name, count = style.shorten(table.regions[region], 24), int(table.n_targets[:, region].sum())
+    ax.set_title(name, pad=9)
     ax.annotate(
-        f"{count} targets",
+        f"{count} targets" if len(name) < 13 else "",
         (1, 1),
         xycoords="axes fraction",
         xytext=(0, 9),
@@ -129,7 +130,8 @@ def _depth_axis(ax: Any, table: Summary) -> None:
 
 
 def _limits(ax: Any, table: Summary) -> None:
-    known = np.concatenate([table.score.ravel(), table.ceiling.ravel()])
+    bands = (table.low, table.high) if len(table.subjects) == 1 else ()
+    known = np.concatenate([array.ravel() for array in (table.score, table.ceiling, *bands)])
     known = known[np.isfinite(known)]
     if len(known):
         top, bottom = max(float(known.max()), 0.1), min(float(known.min()), 0.0)
@@ -143,5 +145,5 @@ def _note(table: Summary, scores: Scores, hidden: int) -> str:
         else "Band: interquartile range over the targets"
     )
     more = f" {hidden} further regions are not drawn." if hidden else ""
-    ceiling = "Dashed: noise ceiling" if np.isfinite(table.ceiling).any() else f"No ceiling: {scores.ceiling_status}"
+    ceiling = "Dashed: noise ceiling" if np.isfinite(table.ceiling).any() else ceiling_words(scores)
     return f"Median over the targets of a region. {who}. {ceiling}. Split: {scores.split}.{more}"

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from brainenc.core.errors import InputError
 from brainenc.nouns.scores import Scores
 from brainenc.viz import style
-from brainenc.viz.summaries import Summary, metrics_of, summarize, with_regions
+from brainenc.viz.summaries import Summary, ceiling_words, metrics_of, summarize, with_regions
 
 MAX_POINTS = 20_000
 
@@ -156,4 +156,4 @@ def _note(
         which = f"layer {table.names[0]}"
     lost = int((~(np.isfinite(ceiling) & np.isfinite(score))).sum())
     missing = f" Left out, without a score or a ceiling: {lost}." if lost else ""
-    return f"One dot per target, {which}; large dots are medians of a region. Split: {scores.split}. Ceiling: {scores.ceiling_status}.{missing}"
+    return f"One dot per target, {which}; large dots are medians of a region. Split: {scores.split}. {ceiling_words(scores)}.{missing}"

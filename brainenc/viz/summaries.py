@@ -71,6 +71,16 @@ def finite_mean(values: Floats) -> Floats:
     )
 
 
+def ceiling_reason(scores: Scores) -> str:
+    """Return what the ceiling is, or why there is none, without the words "no ceiling"."""
+    return scores.ceiling_status.removeprefix("no ceiling: ").rstrip(".")
+
+
+def ceiling_words(scores: Scores) -> str:
+    """Return "Ceiling: …" or "No ceiling: …"."""
+    return f"{'Ceiling' if scores.ceiling is not None else 'No ceiling'}: {ceiling_reason(scores)}"
+
+
 def metrics_of(scores: Scores) -> list[str]:
     """Return the metrics of these scores, in order."""
     return list(dict.fromkeys(scores.entries["metric"].astype(str)))

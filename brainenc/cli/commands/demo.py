@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from brainenc.study import Results
 
 SUBJECTS = ("01", "02")
-MODELS = ("gabor", {"name": "toyclip", "layers": "visual.*"}, "table:concepts")
+# toyclip: the stem, the four stages and the image embedding
+MODELS = ("gabor", {"name": "toyclip", "layers": ["visual.act3", "visual.layer*", "visual"]}, "table:concepts")
 MANIFEST = """name = "insilico"
 title = "Simulated subjects with known drivers, seed {seed}"
 generator = "brainenc.simulate.insilico:load"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +15,9 @@ from brainenc.nouns import FeatureSpace, Responses, Scores, Split, splits
 from brainenc.study.schema import TEXT, Key, as_list, check_arguments, read_table
 
 VERSION = 1
-SPLITS = {"images": splits.images, "kfold": splits.kfold, "runs": splits.runs, "blocks": splits.blocks, "column": splits.column}
+SPLITS: dict[str, Callable[..., Split]] = {
+    "images": splits.images, "kfold": splits.kfold, "runs": splits.runs, "blocks": splits.blocks, "column": splits.column,
+}  # fmt: skip
 DEFAULT_SPLIT = {"kind": "images", "test": 0.2}
 
 KEYS = {
@@ -51,7 +53,7 @@ def check(options: Mapping[str, Any], where: str) -> None:
     if "encoder" in options:
         from brainenc.encoding import Ridge
 
-        check_arguments(options["encoder"], Ridge.__init__, f"{where}.encoder")
+        check_arguments(options["encoder"], Ridge, f"{where}.encoder")
     if "design" in options:
         read_table(options["design"], _DESIGN_KEYS, f"{where}.design")
     if "clean" in options:
@@ -83,7 +85,7 @@ def make_split(options: Mapping[str, Any], seed: int | None, where: str = "plan"
     if _draws({"kind": kind, **table, **({"seeds": many} if many else {})}):
         table["seed"] = seed
     try:
-        return SPLITS[kind](**table)  # type: ignore[operator]
+        return SPLITS[kind](**table)
     except TypeError as error:
         raise InputError("split has a value of the wrong type", where=place, got=str(error)) from None
 
