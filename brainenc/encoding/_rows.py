@@ -16,7 +16,7 @@ from brainenc.metrics.resample import blocks_of
 from brainenc.nouns.features import FeatureSpace
 from brainenc.nouns.responses import Responses
 from brainenc.nouns.splits import Split
-from brainenc.nouns.tables import positions_of
+from brainenc.nouns.tables import need_column, positions_of
 
 Index = npt.NDArray[np.intp]
 N_INNER = 5
@@ -127,7 +127,12 @@ def _by_stimulus(responses: Responses, features: Mapping[str, FeatureSpace]) -> 
     if len(kinds) > 1:
         raise InputError("some features have one row per stimulus and others one row per sample", where="score_layers", fix="score them in two calls")
     for space in features.values():
-        responses.align(space)  # raises with both numbers and examples
+        if space.rows == "sample" or responses.is_time_series:
+            responses.align(space)  # compares the numbers of rows, or says that scans need a design
+            continue
+        where = f"responses {responses.name!r} with features {space.name!r}"
+        ids = pd.unique(need_column(responses.samples, "stimulus_id", f"Responses {responses.name!r} samples"))
+        positions_of(list(ids), list(space.samples["stimulus_id"]), "stimulus_ids of the responses", where)
     return kinds == {"stimulus"}
 
 

@@ -216,14 +216,14 @@ def _stored(job: _Job, plan: cache.Plan, store: Any, step: int, bar: Any) -> lis
 def _rows(job: _Job, plan: cache.Plan, start: int, stop: int, step: int, bar: Any) -> list[npt.NDArray[np.float32]]:
     """Compute the features of rows ``start`` to ``stop``: one (stop − start, width) block a layer."""
     blocks = {name: np.empty((stop - start, width), dtype=np.float32) for name, width in zip(plan.names, plan.widths, strict=True)}
+    projected = {name for name in plan.names if job.width(name)[1]}
     with _inference(job.device, job.precision):
         for rows, batch in batches.prefetch(job.inputs, batches.slices(start, stop, step)):
             at = slice(int(rows[0]) - start, int(rows[-1]) - start + 1)
 
             def take(name: str, tensor: Tensor, mask: Tensor | None = None, at: slice = at) -> None:
                 pooled = pool(tensor, job.known[name], job.pooling, mask).cpu().numpy()
-                projected = job.width(name)[1]
-                blocks[name][at] = projection.project(pooled, blocks[name].shape[1], seed=job.seed) if projected else pooled
+                blocks[name][at] = projection.project(pooled, blocks[name].shape[1], seed=job.seed) if name in projected else pooled
 
             job.adapter.run(batch, plan.names, take)
             bar.update(len(rows))

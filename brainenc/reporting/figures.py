@@ -23,7 +23,7 @@ MAX_SUBJECTS = 4
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One embedded figure."""
+    """One embedded figure; without a source, the reason why there is none."""
 
     source: str
     width: int
@@ -35,10 +35,10 @@ class Figure:
 
 
 def main_figures(scores: Scores, table: Summary) -> list[Figure]:
-    """Return the figures of one section in reading order; one that cannot be drawn for these data is left out."""
+    """Return the figures of one section in reading order; one that cannot be drawn stands there with the reason."""
     metric, label = table.metric, score_label(table.metric)
     best = "; ".join(f"{r}: {table.names[i]} {number(float(v))}" for r, i, v in _best(table))
-    figures: list[Figure | None] = []
+    figures: list[Figure] = []
     if table.score.shape[1:] != (1, 1):  # a table of one cell says nothing that the claim does not
         figures.append(
             _figure(
@@ -67,6 +67,7 @@ def main_figures(scores: Scores, table: Summary) -> list[Figure]:
                 "Both axes are in the units of the metric: a dot on the dashed line is predicted as well as its noise allows.",
             )  # fmt: skip
         )
+    if np.isfinite(table.normalized).any():
         figures.append(
             _figure(
                 partial(viz.layer_region_heatmap, scores, metric, normalized=True, title=""),
@@ -76,12 +77,12 @@ def main_figures(scores: Scores, table: Summary) -> list[Figure]:
                 folded=True,
             )  # fmt: skip
         )
-    return [figure for figure in figures if figure is not None]
+    return figures
 
 
 def other_metrics(scores: Scores, metrics: list[str]) -> list[Figure]:
     """Return a folded heat map for each further metric."""
-    made = [
+    return [
         _figure(
             partial(viz.layer_region_heatmap, scores, metric, title=""),
             f"Layer by region, {score_label(metric)}",
@@ -91,11 +92,10 @@ def other_metrics(scores: Scores, metrics: list[str]) -> list[Figure]:
         )  # fmt: skip
         for metric in metrics
     ]
-    return [figure for figure in made if figure is not None]
 
 
-def _maps(scores: Scores, table: Summary) -> list[Figure | None]:
-    made: list[Figure | None] = []
+def _maps(scores: Scores, table: Summary) -> list[Figure]:
+    made: list[Figure] = []
     label = score_label(table.metric)
     for position, subject in enumerate(scores.subjects[:MAX_SUBJECTS]):
         more = len(scores.subjects) - MAX_SUBJECTS
@@ -123,12 +123,12 @@ def _maps(scores: Scores, table: Summary) -> list[Figure | None]:
     return made
 
 
-def _figure(draw: Callable[[], Any], title: str, alt: str, caption: str = "", *, folded: bool = False) -> Figure | None:
+def _figure(draw: Callable[[], Any], title: str, alt: str, caption: str = "", *, folded: bool = False) -> Figure:
     """Draw and embed; the caption is the note that the figure carries as its label, and more where there is more to say."""
     try:
         figure = draw()
-    except BrainencError:
-        return None
+    except BrainencError as error:
+        return Figure("", 0, 0, alt, f"This figure could not be drawn: {error}", title, folded)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": "brainenc"}, pil_kwargs={"compress_level": 6})
     width, height = (round(SHOWN_DPI * inches) for inches in figure.get_size_inches())

@@ -262,6 +262,18 @@ def test_different_splits_and_equal_subjects_stay_apart():
     assert len(join_subjects({"a/d/01/x": make(("01",)), "a/d/01/y": make(("01",))})) == 2
 
 
+def test_a_figure_that_cannot_be_drawn_says_why(monkeypatch, tmp_path):
+    from brainenc import viz
+
+    def refuse(*_, **__):
+        raise InputError("no such brain")
+
+    monkeypatch.setattr(viz, "score_map", refuse)
+    page, _ = page_of(make(layers=LAYERS[:1]), tmp_path)
+    assert "Where, subject 01. This figure could not be drawn: no such brain" in page.text
+    assert all(image["src"] for image in page.all("img"))
+
+
 def test_results_with_failures(tmp_path):
     failures = pd.DataFrame(
         [
