@@ -15,6 +15,7 @@ import pandas as pd
 
 from brainenc.core.checks import slug
 from brainenc.core.errors import BrainencError, DataError
+from brainenc.core.fingerprint import of_json
 from brainenc.io import atomic
 from brainenc.io.store import Store
 from brainenc.nouns import Scores, SurfaceSpace
@@ -121,6 +122,7 @@ def _write_maps(root: Path, tasks: Sequence[Task], store: Store) -> tuple[list[d
     """Paint, for every unit and model, the layer that inner scores choose, the same over all models, and the ceiling."""
     rows: list[dict[str, Any]] = []
     notes: list[str] = []
+    used: set[Path] = set()
     for (analysis, unit), group in _by_unit(tasks):
         per_seed = [stack([read_scores(store, task.key) for task in same]) for same in _by_seed(group)]
         if not per_seed:
@@ -130,7 +132,7 @@ def _write_maps(root: Path, tasks: Sequence[Task], store: Store) -> tuple[list[d
             facts = {"analysis": analysis, "dataset": unit.title, "subject": unit.subject, "session": unit.session, "map": name, "value": value}
             folder = root / "maps" / slug(analysis) / slug(responses_name(unit))
             facts["metric"] = per_seed[0].entries["metric"].iloc[0]
-            for hemi, path in _paint(per_seed[0].space, vector, folder / slug(name)):
+            for hemi, path in _paint(per_seed[0].space, vector, _stem(folder / slug(name), [analysis, unit.label, name], used)):
                 rows.append({**facts, "hemi": hemi, "path": path.relative_to(root).as_posix()})
     return rows, notes
 
@@ -172,6 +174,14 @@ def _paint(space: Any, vector: np.ndarray, stem: Path) -> list[tuple[str | None,
             painted.save(temporary, overwrite=True, verbose="error")
         return [(None, target)]
     return [(None, atomic.write_npy(stem.with_name(stem.name + ".npy"), vector))]
+
+
+def _stem(stem: Path, names: list[str], used: set[Path]) -> Path:
+    """Return a file name without its ending; names that look alike once made safe are told apart by a hash."""
+    if stem in used:
+        stem = stem.with_name(f"{stem.name}-{of_json(names)[:8]}")
+    used.add(stem)
+    return stem
 
 
 def _gifti(values: np.ndarray, side: str, stem: Path) -> Path:

@@ -249,10 +249,13 @@ def _analysis(table: Mapping[str, Any], where: str, base: Path | None) -> Analys
         _check_selection(values["where"], f"{where}.where")
     dataset = _near(values["dataset"], base) if values["dataset"].endswith(".toml") else values["dataset"]
     listed = {name: None if values[name] is None else tuple(as_list(values[name])) for name in ("subjects", "sessions", "roi")}
+    models = tuple(_model(model, f"{where}.models[{i}]", base) for i, model in enumerate(values["models"]))
+    doubled = sorted({model.name for model in models if [other.name for other in models].count(model.name) > 1})
+    if doubled:
+        raise InputError("models share a name", where=f"{where}.models", got=", ".join(doubled), fix="give each an analysis of its own")
     return Analysis(
         name=values["name"] or Path(values["dataset"]).stem, dataset=dataset, kind=kind, variant=values["variant"], where=values["where"],
-        root=None if values["root"] is None else _near(values["root"], base), options=options, **listed,
-        models=tuple(_model(model, f"{where}.models[{i}]", base) for i, model in enumerate(values["models"])),
+        root=None if values["root"] is None else _near(values["root"], base), options=options, models=models, **listed,
     )  # fmt: skip
 
 

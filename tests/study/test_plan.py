@@ -69,6 +69,7 @@ def test_fields_are_what_the_toml_said():
         (_with(permutations=-1), "at least 0"),
         (_with(subjects=[1]), r"item has the wrong type \[plan: analysis\[0\]\.subjects\[0\]\]: expected text"),
         (_with(models=[]), "no model"),
+        (_with(models=["m", {"name": "m", "weights": "random"}]), r"models share a name \[plan: analysis\[0\]\.models\]: got m"),
         ({"analysis": [{"models": ["m"]}]}, r"a key is missing \[plan: analysis\[0\]\.dataset\]"),
         ({"analysis": []}, "no analysis"),
         ({"seed": "0", **_with()}, r"wrong type \[plan\.seed\]: expected an integer, got text"),

@@ -61,6 +61,13 @@ def test_maps_are_painted_where_the_targets_are(rooms, table, tmp_path):
     assert np.isnan(left[5:]).all() and len(left) == 642
 
 
+def test_maps_whose_names_look_alike_are_kept_apart(rooms, table, tmp_path):
+    table["analysis"][0] |= {"subjects": ["01"], "models": ["a:b", "a-b", "driver"]}
+    results = be.run(table, tmp_path / "out")
+    paths = results.maps["path"]
+    assert paths.is_unique and len(paths) == 5 and all((results.root / path).is_file() for path in paths)
+
+
 def test_scores_come_back_stacked_with_predictions(rooms, table, tmp_path):
     results = be.run(table, tmp_path / "out")
     scores = results.scores()
