@@ -92,9 +92,8 @@ def smoothing_root(space: SurfaceSpace, width_mm: float) -> npt.NDArray[np.float
     correlation = np.zeros((n, n))
     for side in HEMISPHERES:
         here = np.flatnonzero(space.hemi == side)
-        for row in here:
-            distance = geodesic(space.mesh, side, int(space.vertex[row]), 4 * width_mm)[space.vertex[here]]
-            correlation[row, here] = np.exp(-0.5 * (distance / width_mm) ** 2)
+        distance = geodesic(space.mesh, side, space.vertex[here], 4 * width_mm)[:, space.vertex[here]]
+        correlation[np.ix_(here, here)] = np.exp(-0.5 * (distance / width_mm) ** 2)
     values, vectors = np.linalg.eigh((correlation + correlation.T) / 2)
     root = (vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T
     return root / np.linalg.norm(root, axis=0)

@@ -135,8 +135,10 @@ def _edges(mesh: str, hemi: str) -> Any:
     return csr_array(coo_array((lengths, (pairs[:, 0], pairs[:, 1])), shape=(len(points), len(points))))
 
 
-def geodesic(mesh: str, hemi: str, vertex: int, limit_mm: float = np.inf) -> npt.NDArray[np.float64]:
-    """Return the distance (mm) along mesh edges from one vertex to every vertex; infinite beyond ``limit_mm``.
+def geodesic(mesh: str, hemi: str, vertex: int | Index, limit_mm: float = np.inf) -> npt.NDArray[np.float64]:
+    """Return the distance (mm) along mesh edges from one vertex, or from each of several, to every vertex of the hemisphere.
+
+    Shape (n_vertices,), or (n_given, n_vertices); infinite beyond ``limit_mm``.
 
     Shortest paths along edges are slightly longer than true geodesics (up to about a tenth on these meshes).
     """
