@@ -45,7 +45,8 @@ class RDMs:
         conditions = as_table(self.conditions, "RDMs.conditions")
         n = len(conditions)
         if values.shape[1] != n * (n - 1) // 2:
-            raise InputError("number of pairs does not fit the conditions", where="RDMs", expected=f"{n * (n - 1) // 2} pairs of {n} conditions", got=values.shape[1])
+            wanted = f"{n * (n - 1) // 2} pairs of {n} conditions"
+            raise InputError("number of pairs does not fit the conditions", where="RDMs", expected=wanted, got=values.shape[1])
         name = "stimulus_id" if "stimulus_id" in conditions else "condition"
         need_column(conditions, name, "RDMs.conditions")
         conditions[name] = unique_ids(conditions[name], name)

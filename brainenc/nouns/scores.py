@@ -93,7 +93,8 @@ class Scores:
             need_column(targets, column, "Scores.targets")
         n_in_spaces = sum(space.n_targets for space in self.spaces.values())
         if n_in_spaces != values.shape[2] or list(pd.unique(targets["subject"])) != list(self.spaces):
-            raise InputError("spaces do not fit the targets", where="Scores", expected=f"{values.shape[2]} targets", got=f"{n_in_spaces} in {list(self.spaces)}")
+            found = f"{n_in_spaces} in {list(self.spaces)}"
+            raise InputError("spaces do not fit the targets", where="Scores", expected=f"{values.shape[2]} targets", got=found)
         if self.ceiling is not None and len(self.ceiling.values) != values.shape[2]:
             raise InputError("one ceiling per target is needed", where="Scores", expected=values.shape[2], got=len(self.ceiling.values))
         object.__setattr__(self, "values", values)
@@ -288,7 +289,8 @@ class Scores:
     def _repr_html_(self) -> str:
         table = self.by("roi" if "roi" in self.targets else "subject")
         rows = {"layers": len(self.layers), "targets": len(self.targets), "split": self.split, "aggregate": self.aggregate, "ceiling": self.ceiling_status}
-        shown = table.sort_values("score", ascending=False).head(12)[["subject", *[c for c in ("roi",) if c in table], "model", "layer", "metric", "score", "ceiling", "n_test"]]
+        columns = ["subject", *(["roi"] if "roi" in table else []), "model", "layer", "metric", "score", "ceiling", "n_test"]
+        shown = table.sort_values("score", ascending=False).head(12)[columns]
         return facts("Scores", rows) + shown.to_html(escape=True, index=False, float_format="%.3f")
 
     def _choose(self, inner: Floats, by: str | None) -> npt.NDArray[np.intp]:

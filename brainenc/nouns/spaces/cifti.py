@@ -43,7 +43,8 @@ class CiftiSpace:
         structure = np.asarray(self.structure, dtype=str)
         n = len(structure)
         if np.shape(self.vertex) != (n,) or np.shape(self.voxel) != (n, 3):
-            raise InputError("structure, vertex and voxel must be equally long", where="CiftiSpace", expected=n, got=(np.shape(self.vertex), np.shape(self.voxel)))
+            shapes = (np.shape(self.vertex), np.shape(self.voxel))
+            raise InputError("structure, vertex and voxel must be equally long", where="CiftiSpace", expected=n, got=shapes)
         object.__setattr__(self, "structure", structure)
         object.__setattr__(self, "vertex", np.asarray(self.vertex, dtype=np.intp))
         object.__setattr__(self, "voxel", np.asarray(self.voxel, dtype=np.intp))

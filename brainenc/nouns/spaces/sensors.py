@@ -47,7 +47,8 @@ class SensorSpace:
         channel = pairs[0] if self.channel is None else np.asarray(self.channel, dtype=np.intp)
         time = pairs[1] if self.time is None else np.asarray(self.time, dtype=np.intp)
         if channel.shape != time.shape or (len(channel) and (channel.max() >= len(channels) or time.max() >= len(times))):
-            raise InputError("channel and time indices do not fit", where="SensorSpace", expected=f"below ({len(channels)}, {len(times)})", got=(channel.shape, time.shape))
+            wanted = f"below ({len(channels)}, {len(times)})"
+            raise InputError("channel and time indices do not fit", where="SensorSpace", expected=wanted, got=(channel.shape, time.shape))
         for name, value in (("channels", channels), ("times", times), ("channel", channel), ("time", time)):
             object.__setattr__(self, name, value)
 

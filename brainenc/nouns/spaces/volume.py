@@ -49,7 +49,8 @@ class VolumeSpace:
         """Return the space of the true voxels of a mask (x, y, z), in C order."""
         inside = np.asarray(mask) > 0
         if inside.ndim != 3 or not inside.any():
-            raise InputError("mask must be three-dimensional and not empty", where="VolumeSpace.from_mask", got=f"shape {inside.shape}, {int(inside.sum())} voxels")
+            found = f"shape {inside.shape}, {int(inside.sum())} voxels"
+            raise InputError("mask must be three-dimensional and not empty", where="VolumeSpace.from_mask", got=found)
         return cls(shape=inside.shape, affine=np.asarray(affine, dtype=np.float64), voxels=np.argwhere(inside))  # type: ignore[arg-type]
 
     @property
