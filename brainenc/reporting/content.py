@@ -13,7 +13,7 @@ import numpy.typing as npt
 from brainenc.nouns import Scores
 from brainenc.reporting.figures import Figure, main_figures, other_metrics
 from brainenc.reporting.intervals import Intervals, winner_rows
-from brainenc.reporting.methods import caveats, methods
+from brainenc.reporting.methods import SIMULATED, caveats, is_simulated, methods
 from brainenc.viz.style import category_colors, score_label
 from brainenc.viz.summaries import Summary, ceiling_reason, ceiling_words, metrics_of, summarize
 
@@ -83,6 +83,7 @@ def describe_group(name: str, scores: Scores, study: Mapping[str, Any], position
     rows, reason = winner_rows(scores, metric)
     claims = _claims(scores, table)
     headline, note = _headline(scores, table, claims)
+    note = f"{SIMULATED} {note}" if is_simulated(scores) else note
     hues = {model: i for i, model in enumerate(category_colors(table.models))}
     honest = bool((table.chosen >= 0).any()) or len(table.layers) == 1
     claims_note = (

@@ -11,6 +11,7 @@ from brainenc.nouns import Scores
 from brainenc.viz.style import score_label
 from brainenc.viz.summaries import Summary, ceiling_reason, metrics_of
 
+SIMULATED = "These responses are simulated: the scores test the method, not a brain."
 HIGH_EDGE_SHARE = 0.2
 FEW_TEST_ROWS = 50
 
@@ -50,8 +51,8 @@ def methods(scores: Scores, table: Summary) -> list[tuple[str, str]]:
 def caveats(scores: Scores, table: Summary) -> list[str]:
     """Return what a careful reader should hold against the numbers."""
     found = []
-    if _is_simulated(scores):
-        found.append("These responses are simulated: the scores test the method, not a brain.")
+    if is_simulated(scores):
+        found.append(SIMULATED)
     if scores.ceiling is None:
         found.append(
             f"There is no noise ceiling ({ceiling_reason(scores)}), so a low score may mean a poor model or a noisy region."
@@ -219,7 +220,8 @@ def _left_out(scores: Scores, table: Summary) -> str:
     return "; ".join(parts) + "."
 
 
-def _is_simulated(scores: Scores) -> bool:
+def is_simulated(scores: Scores) -> bool:
+    """Return whether any of the responses say that they are simulated."""
     responses = _mapping(scores.provenance.get("responses"))
     return any(isinstance(v, Mapping) and bool(v.get("simulated")) for v in (*responses.values(), scores.provenance))
 

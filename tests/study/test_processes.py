@@ -101,6 +101,7 @@ def _n_entries(out):
     return len(list((out / "store" / "objects").glob("??/*/entry.json")))
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_costs_its_own_task_only(plan, tmp_path, monkeypatch):
     from brainenc.study import runner
 
