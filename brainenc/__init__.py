@@ -30,6 +30,9 @@ _PUBLIC = {
     "StimulusSet": "brainenc.nouns",
     "SurfaceSpace": "brainenc.nouns",
     "VolumeSpace": "brainenc.nouns",
+    # errors and warnings
+    "BrainencError": "brainenc.core.errors",
+    "BrainencWarning": "brainenc.core.errors",
     # verbs
     "read": "brainenc.nouns",
     "load": "brainenc.datasets",

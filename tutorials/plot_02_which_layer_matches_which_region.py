@@ -31,7 +31,7 @@ be.plot(scores)
 # Layer by layer
 # --------------
 
-be.plot(scores, kind="profile")
+be.plot(scores, kind="profiles")
 
 # %%
 # A winner, or a tie?

@@ -36,6 +36,13 @@ def check_encoder(encoder: Any) -> None:
         )  # fmt: skip
 
 
+def fits_targets_apart(encoder: Any) -> bool:
+    """Return whether a target's fit is known not to depend on which other targets are fitted beside it."""
+    from brainenc.encoding.ridge import Ridge
+
+    return encoder is None or type(encoder) is Ridge
+
+
 def describe_encoder(encoder: Any) -> dict[str, Any]:
     """Return the name and the parameters of an encoder as plain text and numbers."""
     from brainenc.encoding.ridge import Ridge

@@ -17,6 +17,7 @@ from brainenc.encoding._rows import Fold, Subject
 from brainenc.nouns.features import FeatureSpace
 
 Floats = npt.NDArray[np.float64]
+SHOWN = 3  # layers named in one warning
 EDGE_SHARE = 0.2
 
 
@@ -118,10 +119,14 @@ def warn_before(subjects: list[Subject]) -> None:
 
 
 def warn_after(job: Job, table: Table, names: list[str]) -> None:
-    parts = []
+    reasons = {"largest": "little signal, or a grid that ends too early", "smallest": "no penalty needed, or a grid that starts too late"}
+    found = []
     for name, share_, (low, high, _) in zip(names, _edge_shares(table), table.edges, strict=True):
         if share_ > EDGE_SHARE:
-            largest, smallest = "the largest (little signal, or a grid that ends too early)", "the smallest (no penalty needed, or a grid that starts too late)"
-            parts.append(f"{name}: {share_:.0%}, mostly {largest if high >= low else smallest}")
-    if parts:
-        warnings.warn("penalties at the edge of the grid: " + "; ".join(parts), BrainencWarning, stacklevel=3)
+            found.append((share_, name, "largest" if high >= low else "smallest"))
+    if found:
+        worst = sorted(found, reverse=True)[:SHOWN]
+        text = ", ".join(f"{name} {share_:.0%} (mostly the {side})" for share_, name, side in worst)
+        more = f" and {len(found) - len(worst)} more layers" if len(found) > len(worst) else ""
+        why = "; ".join(f"the {side}: {reasons[side]}" for side in reasons if side in {side for _, _, side in found})
+        warnings.warn(f"targets whose penalty is at the edge of the grid: {text}{more}. {why[0].upper()}{why[1:]}", BrainencWarning, stacklevel=3)

@@ -107,8 +107,13 @@ def prepare(name: str, responses: Responses, split: Split, features: Mapping[str
     return Subject(name, responses, folds, _finite(responses.values), averaged, shared)
 
 
-def share(subjects: list[Subject]) -> list[list[Subject]]:
-    """Group subjects whose training, test and inner rows are the same in every fold: one decomposition serves them all."""
+def share(subjects: list[Subject], *, separable: bool = True) -> list[list[Subject]]:
+    """Group subjects whose training, test and inner rows are the same in every fold: one decomposition serves them all.
+
+    Only where the encoder fits each target by itself (``separable``): elsewhere one subject's targets would change another's fit.
+    """
+    if not separable:
+        return [[subject] for subject in subjects]
     groups: dict[tuple[bytes, ...], list[Subject]] = {}
     for subject in subjects:
         key = tuple(fold.key() for fold in subject.folds)
@@ -144,7 +149,7 @@ def _averages(responses: Responses, by_stimulus: bool, average: str | bool) -> b
 
 
 def _groups_are_stimuli(split: Split) -> bool:
-    return split.kind in ("images", "column") or (split.kind == "kfold" and split.groups in (None, "stimulus_id"))
+    return split.kind == "column" or (split.kind in ("images", "kfold") and split.groups in (None, "stimulus_id"))
 
 
 def _repeats_of(responses: Responses) -> npt.NDArray[np.float64]:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from brainenc.core.errors import InputError
-from brainenc.metrics.resample import bootstrap_correlation, bootstrap_moments, bootstrap_weights
+from brainenc.metrics.resample import bootstrap_correlation, bootstrap_folds, bootstrap_moments
 from brainenc.metrics.scores import pearson
 from brainenc.nouns.scores import Scores
 from brainenc.nouns.tables import need_column
@@ -23,8 +23,8 @@ def compare_layers(scores: Scores, *, by: str = "roi", n: int = 1000, seed: int 
     """Compare every layer with the best one of its region.
 
     The statistic is the median over the targets of a region of Pearson's r (mean over folds, or over joined predictions, as the
-    scores are aggregated). Each bootstrap draw resamples test stimuli (blocks of scans for time series) within folds and is the
-    same for every layer, so that differences are paired.
+    scores are aggregated). Each bootstrap draw resamples test stimuli (blocks of scans for time series) within folds, or once for all
+    folds that test the same stimuli, and is the same for every layer, so that differences are paired.
 
     Parameters
     ----------
@@ -130,13 +130,8 @@ def _regions(scores: Scores, by: str, n: int, seed: int) -> list[_Region]:
 
 def _folds(scores: Scores, subject: str, n: int, seed: int) -> list[tuple[npt.NDArray[np.intp], Floats]]:
     """Return rows and bootstrap weights (n, n_rows) of each fold, or of all rows together where predictions were pooled."""
-    table = scores.test_rows[subject]
-    parts = [np.flatnonzero(table["fold"] == fold) for fold in pd.unique(table["fold"])]
-    weights = [bootstrap_weights(len(rows), n, seed, subject, fold, units=table["unit"].to_numpy()[rows]) for fold, rows in enumerate(parts)]
-    weights = [w.astype(np.float32) for w in weights]  # predictions are kept in float32 too
-    if scores.aggregate == "pooled":
-        return [(np.concatenate(parts), np.concatenate(weights, axis=1))]
-    return list(zip(parts, weights, strict=True))
+    folds = bootstrap_folds(scores.test_rows[subject], n, seed, subject, pooled=scores.aggregate == "pooled")
+    return [(rows, weights.astype(np.float32)) for rows, weights in folds]  # predictions are kept in float32 too
 
 
 def _layers(

@@ -239,7 +239,7 @@ def _weights(times: Floats, items: pd.DataFrame, step: float, *, lag: float, hrf
         return _overlap(at, onset, duration, step)
     if resample == "lanczos":
         return _lanczos(at, onset, step)
-    inside = (onset[None] >= at[:, None] - step / 2) & (onset[None] < at[:, None] + step / 2)
+    inside = _within(at, onset, step)
     count = inside.sum(axis=1, keepdims=True)
     if resample is None:
         first = (at - step / 2 >= onset.min() - 1e-9) & (at + step / 2 <= onset.max() + 1e-9)
@@ -254,10 +254,11 @@ def _convolved(times: Floats, onset: Floats, duration: Floats, step: float, hrf:
     # nilearn's fine grid hangs on the scans it is given: scans that were cut from a run are computed with the whole run
     first = times[0] % step
     place = np.rint((times - first) / step).astype(np.intp)
+    start = min(0, int(place[0]))  # scans before the zero of the clock
     if not np.allclose(first + place * step, times):
         return np.stack([_regressor(tuple(times), float(s), float(d), hrf) for s, d in zip(onset, duration, strict=True)], axis=1)
-    whole = tuple(first + np.arange(place[-1] + 1) * step)
-    return np.stack([_regressor(whole, float(s), float(d), hrf) for s, d in zip(onset, duration, strict=True)], axis=1)[place]
+    whole = tuple(first + np.arange(start, max(int(place[-1]), start + 1) + 1) * step)  # at least two, or there is no grid
+    return np.stack([_regressor(whole, float(s), float(d), hrf) for s, d in zip(onset, duration, strict=True)], axis=1)[place - start]
 
 
 @lru_cache(maxsize=8192)
@@ -272,8 +273,13 @@ def _regressor(times: tuple[float, ...], onset: float, duration: float, hrf: str
 def _overlap(at: Floats, onset: Floats, duration: Floats, step: float) -> Floats:
     low, high = at[:, None] - step / 2, at[:, None] + step / 2
     share = np.clip(np.minimum(high, onset + duration) - np.maximum(low, onset), 0.0, None) / step
-    point = (onset[None] >= low) & (onset[None] < high)
-    return np.where(duration[None] > 0, share, point.astype(np.float64))
+    return np.where(duration[None] > 0, share, _within(at, onset, step).astype(np.float64))
+
+
+def _within(at: Floats, onset: Floats, step: float) -> npt.NDArray[np.bool_]:
+    """Return which onsets lie in which scan's interval; one at an edge, rounding aside, belongs to the later scan alone."""
+    place = (onset[None] - at[:, None]) / step + 0.5 + 1e-6
+    return (place >= 0) & (place < 1)
 
 
 def _lanczos(at: Floats, onset: Floats, step: float) -> Floats:

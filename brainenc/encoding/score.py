@@ -14,7 +14,7 @@ from brainenc.core.checks import one_of
 from brainenc.core.errors import InputError
 from brainenc.core.rng import check_seed
 from brainenc.encoding._ceiling import ceiling_of
-from brainenc.encoding._fit import Fit, check_encoder, fit_fold, reduced
+from brainenc.encoding._fit import Fit, check_encoder, fit_fold, fits_targets_apart, reduced
 from brainenc.encoding._job import Job, Table, provenance, warn_after, warn_before
 from brainenc.encoding._rows import Subject, prepare, share
 from brainenc.metrics import scores as metrics
@@ -52,7 +52,7 @@ def score_layers(
     For each layer and fold one encoder is fitted to the training rows and scored on the test rows. Trials are averaged per stimulus
     on either side of the split (training rows weighted by their repeats, test rows scored as means); features are centred, never
     scaled, and everything that is fitted (means, ``reduce``, penalties) is fitted to training rows. Subjects who saw the same rows
-    share one decomposition, with the same results as separate calls.
+    share one decomposition of `Ridge`, with the same results as separate calls; other encoders are fitted subject by subject.
 
     Parameters
     ----------
@@ -126,7 +126,8 @@ def score_layers(
     _check_folds(subjects)
     warn_before(subjects)
     limits, status = ceiling_of(ceiling, subjects)
-    job = Job(subjects, share(subjects), encoder, names, reduce, aggregate, permutations, seed, keep_predictions, memory, device)
+    groups = share(subjects, separable=fits_targets_apart(encoder))
+    job = Job(subjects, groups, encoder, names, reduce, aggregate, permutations, seed, keep_predictions, memory, device)
     table = Table.empty(job, len(layers))
     with _bar(len(layers) * len(subjects[0].folds) * len(job.groups), progress) as bar:
         for index, (name, space) in enumerate(layers.items()):
@@ -199,7 +200,8 @@ def _score_subject(
         _refuse_overlap(subject)
         units = [fold.exchangeable for fold in subject.folds]
         table.p[index, targets] = permutation_p(
-            folds, n=job.permutations, seed=job.seed, keys=(subject.name,), units=units, aggregate=job.aggregate
+            folds, n=job.permutations, seed=job.seed, keys=(subject.name,), units=units, aggregate=job.aggregate,
+            alike=not subject.responses.is_time_series,
         )
     if job.keep:
         n_rows = sum(len(y) for y, _ in folds)

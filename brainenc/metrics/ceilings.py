@@ -141,7 +141,8 @@ def _mean_squares(parts: _Sums, weights: Floats) -> tuple[Floats, Floats, Floats
 
 def _ncsnr(parts: _Sums, weights: Floats, q: float) -> Floats:
     between, within, n_trials = _mean_squares(parts, weights)
-    noise = within / (weights @ (parts.counts - 1))[:, None]
+    with np.errstate(invalid="ignore"):  # a draw without any repeated stimulus: NaN
+        noise = within / (weights @ (parts.counts - 1))[:, None]
     signal = (between + within) / (n_trials - 1) - noise
     return _share(signal, noise, q)
 
@@ -149,7 +150,8 @@ def _ncsnr(parts: _Sums, weights: Floats, q: float) -> Floats:
 def _anova(parts: _Sums, weights: Floats, q: float) -> Floats:
     between, within, n_trials = _mean_squares(parts, weights)
     n_stimuli = weights.sum(axis=1, keepdims=True)
-    noise = within / (n_trials - n_stimuli)
+    with np.errstate(invalid="ignore"):  # a draw without any repeated stimulus: NaN
+        noise = within / (n_trials - n_stimuli)
     per_stimulus = (n_trials - (weights @ parts.counts**2)[:, None] / n_trials) / (n_stimuli - 1)
     signal = (between / (n_stimuli - 1) - noise) / per_stimulus
     return _share(signal, noise, q)

@@ -49,7 +49,9 @@ def blocks_of(n_rows: int, length: int, *, groups: npt.ArrayLike | None = None) 
     return out
 
 
-def permutations(n_rows: int, n: int, seed: int, *keys: object, units: npt.ArrayLike | None = None) -> Iterator[npt.NDArray[np.intp]]:
+def permutations(
+    n_rows: int, n: int, seed: int, *keys: object, units: npt.ArrayLike | None = None, alike: bool = False
+) -> Iterator[npt.NDArray[np.intp]]:
     """Yield ``n`` random orders of the rows in which the units are shuffled and the rows inside a unit keep their order.
 
     Parameters
@@ -60,6 +62,9 @@ def permutations(n_rows: int, n: int, seed: int, *keys: object, units: npt.Array
         Names of what is drawn (subject, fold), see `brainenc.core.rng.generator`.
     units : array_like of shape (n_rows,), optional
         Labels; single rows where not given.
+    alike : bool
+        Exchange units only with units of as many rows. Repeats of an image need it: longer and shorter units would spill over
+        into each other's places, which tears repeats apart and makes the null too narrow.
 
     Raises
     ------
@@ -67,13 +72,19 @@ def permutations(n_rows: int, n: int, seed: int, *keys: object, units: npt.Array
         With fewer than two units there is nothing to exchange.
     """
     members = _members(units, n_rows)
-    if len(members) < 2:
-        raise InputError("nothing to exchange", where="permutations", expected="at least two units", got=len(members))
+    sizes = np.array([len(rows) for rows in members])
+    classes = [np.flatnonzero(sizes == size) for size in np.unique(sizes)] if alike else [np.arange(len(members))]
+    if max((len(one) for one in classes), default=0) < 2:
+        expected = "at least two units" + (" of as many rows" if alike else "")
+        raise InputError("nothing to exchange", where="permutations", expected=expected, got=f"{len(members)} units")
     rng = generator(seed, "permutation", *keys)
     place = np.concatenate(members)
     for _ in range(n):
+        drawn = np.empty(len(members), dtype=np.intp)
+        for one in classes:
+            drawn[one] = one[rng.permutation(len(one))]
         order = np.empty(n_rows, dtype=np.intp)
-        order[place] = np.concatenate([members[i] for i in rng.permutation(len(members))])
+        order[place] = np.concatenate([members[i] for i in drawn])
         yield order
 
 
@@ -86,6 +97,7 @@ def permutation_p(
     units: Sequence[npt.ArrayLike] | None = None,
     aggregate: str = "folds",
     crossed: bool = True,
+    alike: bool = False,
 ) -> Floats:
     """Return the one-sided permutation p-value of Pearson's r of each target: p = (1 + #{r* ≥ r}) / (1 + n).
 
@@ -112,6 +124,8 @@ def permutation_p(
         Mean of the correlations of the folds, or one correlation over all rows.
     crossed : bool
         Whether several folds train one another, as in cross-validation. A single fold is never crossed.
+    alike : bool
+        Exchange units only with units of as many rows, see `permutations`.
 
     Returns
     -------
@@ -128,7 +142,7 @@ def permutation_p(
     folds = [paired(observed, predicted) for observed, predicted in folds]
     n_targets = folds[0][0].shape[1]
     orders = [
-        np.stack(list(permutations(len(y), n, seed, *keys, fold, units=None if units is None else units[fold])))
+        np.stack(list(permutations(len(y), n, seed, *keys, fold, units=None if units is None else units[fold], alike=alike)))
         for fold, (y, _) in enumerate(folds)
     ]  # fmt: skip
     out = np.empty(n_targets)
@@ -166,6 +180,34 @@ def bootstrap_weights(n_rows: int, n: int, seed: int, *keys: object, units: npt.
         raise InputError("nothing to resample", where="bootstrap_weights", expected="at least two units", got=n_units)
     counts = generator(seed, "bootstrap", *keys).multinomial(n_units, np.full(n_units, 1.0 / n_units), size=n)
     return counts[:, codes].astype(np.float64)
+
+
+def bootstrap_folds(rows: pd.DataFrame, n: int, seed: int, *keys: object, pooled: bool = False) -> list[tuple[npt.NDArray[np.intp], Floats]]:
+    """Return the rows and bootstrap weights (n, n_rows) of each fold, or of all rows together where predictions were pooled.
+
+    Units are drawn within folds. Where folds test the same stimuli again (draws of a split, repeats in other runs) the stimuli are
+    drawn once for all folds, as the folds are then no independent evidence about new stimuli.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        One row a test row: ``fold``, ``unit`` (labels within the fold), ``stimulus_id`` where known.
+    n : int
+    seed : int
+    *keys : object
+        Names of what is drawn.
+    pooled : bool
+        Join the folds.
+    """
+    parts = [np.flatnonzero(rows["fold"] == fold) for fold in pd.unique(rows["fold"])]
+    units = rows["unit"].to_numpy()
+    if _same_stimuli_again(rows):
+        codes = pd.factorize(rows["stimulus_id"])[0]
+        drawn = bootstrap_weights(int(codes.max()) + 1, n, seed, *keys, "stimuli")
+        weights = [drawn[:, codes[part]] for part in parts]
+    else:
+        weights = [bootstrap_weights(len(part), n, seed, *keys, fold, units=units[part]) for fold, part in enumerate(parts)]
+    return [(np.concatenate(parts), np.concatenate(weights, axis=1))] if pooled else list(zip(parts, weights, strict=True))
 
 
 def bootstrap_pearson(observed: npt.NDArray[Any], predicted: npt.NDArray[Any], weights: Floats) -> Floats:
@@ -215,6 +257,16 @@ def bootstrap_correlation(first: Moments, second: Moments, weights: npt.NDArray[
     """Return Pearson's r (n_draws, n_targets) of two sides whose moments are known."""
     total = weights.sum(axis=1, keepdims=True)
     return (total * (weights @ (first.unit * second.unit)) - first.sums * second.sums) / np.sqrt(first.spread * second.spread)
+
+
+def _same_stimuli_again(rows: pd.DataFrame) -> bool:
+    """Return whether units are stimuli and some stimulus is tested in several folds; blocks of scans are not stimuli."""
+    if "stimulus_id" not in rows or rows["stimulus_id"].isna().any():
+        return False
+    table = rows[["fold", "unit", "stimulus_id"]].drop_duplicates()
+    per_unit = table.duplicated(["fold", "unit"]).any()
+    per_stimulus = table.duplicated(["fold", "stimulus_id"]).any()
+    return bool(not per_unit and not per_stimulus and table["stimulus_id"].duplicated().any())
 
 
 def _members(units: npt.ArrayLike | None, n_rows: int) -> list[npt.NDArray[np.intp]]:

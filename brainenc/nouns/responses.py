@@ -134,9 +134,14 @@ class Responses:
         return replace(self, values=self.values[:, index], targets=self.targets.iloc[index], space=self.space.take(index))
 
     def take_rows(self, positions: npt.ArrayLike, why: object = None) -> Responses:
-        """Return the samples at these positions; events of runs that are left out go too."""
+        """Return the samples at these positions; events of runs that are left out go too.
+
+        Scans keep their time in the run: where ``samples`` has no column ``time`` it is added.
+        """
         index = _some(positions, "samples", self, why)
         samples = self.samples.iloc[index]
+        if self.is_time_series and "time" not in samples.columns:
+            samples = samples.assign(time=_places_in_run(self.samples)[index] * self.step)
         events = self.events
         if events is not None and "run" in samples.columns:
             events = events[events["run"].isin(set(samples["run"]))]
@@ -232,6 +237,16 @@ def _some(positions: npt.ArrayLike, what: str, responses: Responses, why: object
         roi = f"; roi is one of {', '.join(map(str, pd.unique(table['roi'].dropna())))}" if "roi" in table else ""
         raise InputError(f"selection keeps none of {total} {what}", where=f"Responses {responses.name!r}", got=f"{why!r}{roi}")
     return index
+
+
+def _places_in_run(samples: pd.DataFrame) -> npt.NDArray[np.intp]:
+    """Return how many rows of its run stand before each row; a run ends where ``run`` or ``session`` changes."""
+    keys = [name for name in ("session", "run") if name in samples.columns]
+    if not keys:
+        return np.arange(len(samples))
+    codes = samples.groupby(keys, sort=False, dropna=False).ngroup().to_numpy()
+    starts = np.flatnonzero(np.r_[True, codes[1:] != codes[:-1]])
+    return np.arange(len(samples)) - np.repeat(starts, np.diff(np.r_[starts, len(samples)]))
 
 
 def _check_events(events: pd.DataFrame, name: str) -> pd.DataFrame:

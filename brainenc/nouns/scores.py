@@ -256,20 +256,30 @@ class Scores:
     def vector(self, layer: str = "best", *, metric: str | None = None, value: str = "score") -> Floats:
         """Return one number per target: the ``"score"``, the ``"normalized"`` score or the ``"ceiling"`` of a layer.
 
-        ``layer``: "best" (chosen on inner scores), or a name: ``"visual.layer2"``, ``"toyclip/visual.layer2"``.
+        ``layer``: "best" (chosen on inner scores), or a name: ``"visual.layer2"``, ``"toyclip/visual.layer2"``. Scores of several
+        split seeds are averaged.
+
+        Raises
+        ------
+        NotFoundError
+            For an unknown layer.
+        InputError
+            For a layer that several models have; name it ``"model/layer"``.
         """
         one_of(value, ("score", "normalized", "ceiling"), "value")
         metrics = list(dict.fromkeys(self.entries["metric"]))
         chosen = self.entry(metric=one_of(metric or metrics[0], metrics, "metric"))
         if layer == "best":
-            one = chosen.best() if len(chosen.entries) > 1 else chosen
+            one = chosen.best() if len(chosen.layers) > 1 else chosen
         else:
             names = chosen.entries["model"] + "/" + chosen.entries["layer"]
             index = np.flatnonzero((names == layer) | (chosen.entries["layer"] == layer))
             if not len(index):
                 raise NotFoundError(f"no layer {layer!r} in these scores", expected=examples(chosen.layers, 12), fix=did_you_mean(layer, chosen.layers))
-            one = chosen._take_entries(index[:1])
-        score = one.mean()[0]
+            if names.iloc[index].nunique() > 1:
+                raise InputError(f"several models have a layer {layer!r}", where="Scores.vector", expected=examples(pd.unique(names.iloc[index])))
+            one = chosen._take_entries(index)
+        score = one.mean().mean(axis=0)
         ceiling, normal = one._ceiling_of(metrics[0] if metric is None else metric, score)
         return {"score": score, "normalized": normal, "ceiling": ceiling}[value]
 

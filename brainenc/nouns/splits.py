@@ -198,5 +198,5 @@ def _folds(n: int, least: int) -> int:
 
 
 def _widen(mask: npt.NDArray[np.bool_], gap: int) -> npt.NDArray[np.bool_]:
-    kernel = np.ones(2 * gap + 1)
-    return np.convolve(mask.astype(float), kernel, mode="same" if len(mask) >= len(kernel) else "full")[: len(mask)] > 0.5
+    # not mode="same", which returns the kernel's length where it is the longer one
+    return np.convolve(mask.astype(float), np.ones(2 * gap + 1), mode="full")[gap : gap + len(mask)] > 0.5

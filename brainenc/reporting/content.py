@@ -196,7 +196,7 @@ def _headline(scores: Scores, table: Summary, claims: list[Claim]) -> tuple[str,
 
 def _tally(claims: list[Claim]) -> str:
     """Return how often each model holds the chosen layer, where there are several rows and models."""
-    models = [claim.layer.split("/", 1)[0] for claim in claims]
+    models = [claim.layer.rsplit("/", 1)[0] for claim in claims]
     counts = sorted(((models.count(m), m) for m in dict.fromkeys(models)), key=lambda pair: -pair[0])
     if len(claims) < 3 or len(counts) < 2:
         return ""

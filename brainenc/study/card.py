@@ -72,14 +72,11 @@ def _interval(scores: Scores, layer: str, n_boot: int, seed: int) -> tuple[float
     predicted = scores.predictions.get(subject, {}).get(layer)
     if predicted is None or n_boot < 1:
         return None
-    from brainenc.metrics.resample import bootstrap_pearson, bootstrap_weights
+    from brainenc.metrics.resample import bootstrap_folds, bootstrap_pearson
 
-    observed, rows = scores.observed[subject], scores.test_rows[subject].reset_index(drop=True)
-    parts = [np.arange(len(rows))] if scores.aggregate == "pooled" else list(rows.groupby("fold", sort=False).indices.values())
-    draws = []
-    for number, index in enumerate(parts):
-        weights = bootstrap_weights(len(index), n_boot, seed, "card", number, units=rows["unit"].to_numpy()[index])
-        draws.append(bootstrap_pearson(observed[index], predicted[index], weights))
+    observed = scores.observed[subject]
+    folds = bootstrap_folds(scores.test_rows[subject], n_boot, seed, "card", pooled=scores.aggregate == "pooled")
+    draws = [bootstrap_pearson(observed[rows], predicted[rows], weights) for rows, weights in folds]
     medians = np.nanmedian(np.mean(draws, axis=0), axis=1)
     low, high = np.nanquantile(medians, [0.025, 0.975])
     return float(low), float(high)

@@ -309,7 +309,7 @@ def _regions(scores: Scores) -> list[Any] | None:
 
 
 def _layer_colors(names: list[str]) -> list[Any]:
-    models = [name.split("/", 1)[0] for name in names]
+    models = [name.rsplit("/", 1)[0] for name in names]
     hues = style.category_colors(models)
     shades = {model: iter(style.shades_of(hues[model], models.count(model))) for model in hues}
     return [next(shades[model]) for model in models]

@@ -226,7 +226,7 @@ def test_any_scikit_learn_regressor_is_cloned_and_used(layers, brain, split):
 
 def test_a_layer_at_the_edge_of_the_grid_is_named(layers, brain, split):
     encoder = be.encoding.Ridge(alphas=[1e6, 1e7], cv="loo")
-    with pytest.warns(BrainencWarning, match="toy/small: 100%, mostly the smallest") as caught:
+    with pytest.warns(BrainencWarning, match="toy/small 100% .mostly the smallest.") as caught:
         scores = be.score_layers(layers["toy/small"], brain, split=split, encoder=encoder)
     assert len(caught) == 1 and scores.provenance["edge_share"]["toy/small"] == 1.0
 

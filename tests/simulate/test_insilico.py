@@ -21,7 +21,7 @@ def test_the_regions_are_discs_on_both_hemispheres():
     for region in insilico.REGIONS:
         for side in ("left", "right"):
             mine = targets[(targets.roi == region.name) & (targets.hemi == side)]
-            spread = np.linalg.norm(mine[["x", "y", "z"]] - getattr(region, side), axis=1)
+            spread = np.linalg.norm(mine[["x", "y", "z"]].to_numpy() - np.array(getattr(region, side)), axis=1)
             assert np.median(spread) < region.radius_mm + 6
 
 
