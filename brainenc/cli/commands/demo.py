@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from brainenc.study import Results
 
 SUBJECTS = ("01", "02")
-# toyclip: the stem, the four stages and the image embedding
-MODELS: tuple[str | dict[str, Any], ...] = ("gabor", {"name": "toyclip", "layers": ["visual.act3", "visual.layer*", "visual"]}, "table:concepts")
+# toyclip: every visual layer and the image embedding
+MODELS: tuple[str | dict[str, Any], ...] = ("gabor", {"name": "toyclip", "layers": ["visual.*", "visual"]}, "table:concepts")
 MANIFEST = """name = "insilico"
 title = "Simulated subjects with known drivers, seed {seed}"
 generator = "brainenc.simulate.insilico:load"
