@@ -157,7 +157,10 @@ def _layers(
 
 def _median(draws: Floats) -> Floats:
     """Return the median over targets of each draw; a target without a correlation in a draw is left out of that draw."""
-    return np.median(draws, axis=1) if np.isfinite(draws).all() else np.nanmedian(draws, axis=1)
+    some = np.isfinite(draws).any(axis=1)
+    out = np.full(len(draws), np.nan)
+    out[some] = np.median(draws[some], axis=1) if np.isfinite(draws).all() else np.nanmedian(draws[some], axis=1)
+    return out
 
 
 def _difference(draws: Floats) -> tuple[float, float, float]:

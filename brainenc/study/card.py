@@ -77,8 +77,10 @@ def _interval(scores: Scores, layer: str, n_boot: int, seed: int) -> tuple[float
     observed = scores.observed[subject]
     folds = bootstrap_folds(scores.test_rows[subject], n_boot, seed, "card", pooled=scores.aggregate == "pooled")
     draws = [bootstrap_pearson(observed[rows], predicted[rows], weights) for rows, weights in folds]
-    medians = np.nanmedian(np.mean(draws, axis=0), axis=1)
-    low, high = np.nanquantile(medians, [0.025, 0.975])
+    medians = [np.median(row[np.isfinite(row)]) for row in np.mean(draws, axis=0) if np.isfinite(row).any()]
+    if not medians:
+        return None
+    low, high = np.quantile(medians, [0.025, 0.975])
     return float(low), float(high)
 
 

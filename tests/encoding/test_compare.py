@@ -78,3 +78,19 @@ def test_predictions_are_needed(rng):
         winners(replace(scores, predictions={}))
     with pytest.raises(InputError, match="at least 20"):
         winners(scores, n=5)
+
+
+def test_many_draws_of_a_split_do_not_shrink_the_interval_like_new_images(rng):
+    """Twenty draws test the same 200 images over and over: the interval is that of the images, not of 20 × 80 rows."""
+    wide, many = (compare_layers(scored(np.random.default_rng(1), gap=1.0, split=be.split.images(0.4, n=n)), n=300) for n in (1, 20))
+    ratio = [(t["ci_high"] - t["ci_low"])[t["layer"] == "toy/two"].mean() for t in (many, wide)]
+    assert 0.4 < ratio[0] / ratio[1] < 1.0  # √(80 / 200) = 0.63 where images are what varies; 1 / √20 = 0.22 were draws independent
+
+
+def test_targets_without_any_draw_give_no_warning(rng):
+    ids = [f"i{i}" for i in range(12)]
+    brain = be.Responses(rng.standard_normal((12, 3)), {"stimulus_id": ids}, {"roi": ["V1", "V1", "V4"]}, name="01")
+    layers = {f"toy/{i}": be.FeatureSpace(rng.standard_normal((12, 4)), {"stimulus_id": ids}, name=f"toy/{i}") for i in range(2)}
+    encoder = be.encoding.Ridge(alphas=10.0, cv=None)
+    scores = be.score_layers(layers, brain, split=be.split.kfold(6), encoder=encoder, keep_predictions=True)
+    assert len(winners(scores, n=100)) == 2

@@ -167,3 +167,37 @@ def test_designs_that_make_no_sense_are_refused(brain, layer, events):
         be.design(layer.take(["a", "c"]), brain, hrf="glover")
     with pytest.raises(InputError, match="one row per sample already"):
         be.design(be.design(layer, brain, hrf="glover"), brain, hrf="glover")
+
+
+@pytest.mark.parametrize("t_r", [0.72, 1.1, 2.2, 1 / 3])
+@pytest.mark.parametrize("lag", [0, 1, 3])
+def test_a_point_at_the_edge_of_two_scans_counts_once(t_r, lag):
+    n = 60
+    onset = np.arange(n - 5) * t_r
+    points = pd.DataFrame({"onset": onset, "duration": 0.0, "stimulus_id": [f"p{i}" for i in range(len(onset))], "run": 1})
+    series = be.Responses(np.zeros((n, 1)), {"run": [1] * n}, t_r=t_r, events=points)
+    each = be.FeatureSpace(np.eye(len(onset)), {"stimulus_id": points["stimulus_id"]})
+    made = be.design(each, series, delays=[lag * t_r]).values
+    np.testing.assert_array_equal(made, np.eye(n, len(onset), -lag))
+
+
+@pytest.mark.parametrize("kind", [{"hrf": "glover"}, {"delays": [0, 4]}])
+def test_scans_that_were_cut_keep_their_time_without_a_column_that_says_it(brain, layer, kind):
+    whole, keep = be.design(layer, brain, **kind), np.r_[5:40, 45:75]
+    np.testing.assert_allclose(be.design(layer, brain.take_rows(keep), **kind).values, whole.values[keep], atol=1e-12)
+    twice = brain.take_rows(keep).take_rows(np.r_[10:35, 45:65])
+    np.testing.assert_allclose(be.design(layer, twice, **kind).values, whole.values[keep[np.r_[10:35, 45:65]]], atol=1e-12)
+
+
+def test_scans_before_the_zero_of_the_clock_know_nothing_yet(layer):
+    late = pd.DataFrame({"onset": [50.0], "duration": [8.0], "stimulus_id": ["a"], "run": [1]})
+    series = be.Responses(np.zeros((36, 1)), {"run": [1] * 36, "time": np.arange(36) * T_R - 10.0}, t_r=T_R, events=late)
+    made = be.design(layer, series, hrf="glover").values
+    assert np.abs(made[:30]).max() < 1e-12 and np.abs(made[32:]).max() > 0.1
+
+
+def test_a_run_of_one_scan_has_a_design(brain, layer):
+    one = be.design(layer, brain.take_rows([12]), hrf="glover")
+    np.testing.assert_allclose(one.values, be.design(layer, brain, hrf="glover").values[[12]], atol=0.05)  # nilearn's grid ends earlier
+    first = be.design(layer, brain.take_rows([0]), hrf="glover")
+    assert first.values.shape == (1, 7)

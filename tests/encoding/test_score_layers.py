@@ -323,3 +323,26 @@ def test_no_warning_without_a_reason(layers, brain, split):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         be.score_layers(layers["toy/small"], brain, split=split)
+
+
+def test_encoders_that_couple_targets_are_fitted_subject_by_subject(rng, layers, ids, split):
+    from sklearn.linear_model import RidgeCV
+
+    X = layers["toy/small"].take(ids).values
+    values = {"01": X @ rng.standard_normal((7, 4)), "02": 9 * rng.standard_normal((N_IMAGES, 5))}
+    people = {name: be.Responses(y, {"stimulus_id": ids}, name=name) for name, y in values.items()}
+    encoder = RidgeCV(np.logspace(-2, 4, 7))  # one penalty for all targets it is given
+    together = be.score_layers(layers, people, split=split, encoder=encoder, ceiling=None)
+    assert together.provenance["shared_fits"] == [["01"], ["02"]]
+    for name, brain in people.items():
+        alone = be.score_layers(layers, brain, split=split, encoder=encoder, ceiling=None)
+        np.testing.assert_array_equal(together.where(subject=name).values, alone.values)
+
+
+def test_held_out_categories_are_held_out_inside_too(rng, layers, ids):
+    category = [f"c{i % 6}" for i in range(N_IMAGES)]
+    brain = be.Responses(rng.standard_normal((2 * N_IMAGES, 8)), {"stimulus_id": ids * 2, "category": category * 2}, name="01")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", BrainencWarning)  # noise: penalties at the edge
+        scores = be.score_layers(layers, brain, split=be.split.images(0.3, seed=0, groups="category"))
+    assert "category" in scores.provenance["inner"]

@@ -127,3 +127,10 @@ def test_what_cannot_have_a_ceiling_is_refused(rng):
         be.NoiseCeiling.from_repeats(responses, method="even_odd")
     with pytest.raises(InputError, match="positive"):
         be.NoiseCeiling.from_repeats(responses, n_repeats=0)
+
+
+@pytest.mark.parametrize("method", ["ncsnr", "anova"])
+def test_draws_without_any_repeat_are_left_out_silently(rng, method):
+    responses, _ = trials(rng, [2, 2, 2] + [1] * 17, 5, 1.0)
+    ceiling = be.NoiseCeiling.from_repeats(responses, method=method, n_boot=400)  # warnings are errors here
+    assert np.isfinite(ceiling.ci).all()

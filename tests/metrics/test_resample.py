@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
 from brainenc import metrics
 from brainenc.core.errors import InputError
-from brainenc.metrics.resample import blocks_of
+from brainenc.metrics.resample import blocks_of, bootstrap_folds
 
 
 def corr(a, b):
@@ -114,3 +115,32 @@ def test_false_discovery_rates_are_scipys(rng):
     assert np.isnan(metrics.fdr_bh(holed)[np.isnan(holed)]).all()
     with pytest.raises(InputError, match="between 0 and 1"):
         metrics.fdr_bh([0.1, 1.2])
+
+
+def test_repeats_are_exchanged_with_as_many_repeats_only(rng):
+    """Images that share a signal among 1 to 7 repeats: no more than 5 % of pure noise predictions may pass."""
+    units = np.repeat(np.arange(24), rng.integers(1, 8, 24))
+    for order in metrics.permutations(len(units), 20, 0, units=units, alike=True):
+        assert (np.diff(units[order]) != 0).sum() == 23  # units stay whole …
+        np.testing.assert_array_equal(np.diff(units[order]) != 0, np.diff(units) != 0)  # … and in places of their own length
+    observed = rng.standard_normal((24, 1500))[units] + 0.3 * rng.standard_normal((len(units), 1500))
+    predicted = rng.standard_normal((24, 1500))[units]
+    p = metrics.permutation_p([(observed, predicted)], n=199, units=[units], alike=True)
+    assert (p < 0.05).mean() < 0.065
+    assert (metrics.permutation_p([(observed, predicted)], n=199, units=[units]) < 0.05).mean() > 0.075  # what it is for
+    with pytest.raises(InputError, match="as many rows"):
+        list(metrics.permutations(3, 1, 0, units=[0, 1, 1], alike=True))
+
+
+def test_folds_are_drawn_apart_unless_they_test_the_same_stimuli():
+    ids = np.array([f"i{k}" for k in range(6)])
+    apart = pd.DataFrame({"fold": np.repeat([0, 1], 3), "unit": [0, 1, 2] * 2, "stimulus_id": ids})
+    ((rows, joint),) = bootstrap_folds(apart, 200, 0, pooled=True)
+    assert rows.tolist() == list(range(6)) and (joint.reshape(200, 2, 3).sum(axis=2) == 3).all()
+    assert (joint[:, :3] != joint[:, 3:]).any(axis=1).mean() > 0.5  # equal labels in two folds are two units
+    again = apart.assign(stimulus_id=ids[[0, 1, 2, 2, 1, 3]])
+    (_, first), (_, second) = bootstrap_folds(again, 200, 0)
+    np.testing.assert_array_equal(first[:, [1, 2]], second[:, [1, 0]])
+    scans = pd.DataFrame({"fold": np.repeat([0, 1], 4), "unit": [0, 0, 1, 1] * 2, "stimulus_id": list("aabbabab")})
+    (_, first), (_, second) = bootstrap_folds(scans, 50, 0)
+    assert (first.sum(axis=1) == 4).all() and (first[:, :2] != second[:, :2]).any()

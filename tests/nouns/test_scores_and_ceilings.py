@@ -127,3 +127,17 @@ def test_ceilings_know_their_units():
         ceiling.normalize([1, 1, 1, 1], "spearman")
     np.testing.assert_allclose(be.NoiseCeiling.from_ncsnr([1.0], n_repeats=3).variance, [0.75])
     assert "mean of 3 repeats" in ceiling.describe()
+
+
+def test_a_vector_averages_split_seeds_and_never_guesses_the_model(scores):
+    from dataclasses import replace
+
+    one = scores.entry(metric="pearson")
+    again = replace(one, entries=one.entries.assign(seed=1), values=one.values + 1, inner=one.inner[::-1])
+    both = be.Scores.stack([one, again])
+    np.testing.assert_allclose(both.vector("b"), one.vector("b") + 0.5)
+    np.testing.assert_allclose(both.vector("best"), (one.vector("best") + again.vector("best")) / 2)
+    other = be.Scores.stack([one, replace(one, entries=one.entries.assign(model="n"))])
+    with pytest.raises(InputError, match="several models"):
+        other.vector("b")
+    np.testing.assert_allclose(other.vector("n/b"), one.vector("b"))

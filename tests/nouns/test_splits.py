@@ -100,3 +100,12 @@ def test_scikit_learn_takes_a_split(rng):
     X, y = rng.random((30, 3)), rng.random(30)
     assert len(cross_val_score(LinearRegression(), X, y, cv=be.split.kfold(5))) == 5
     assert len(cross_val_score(LinearRegression(), X, y, cv=be.split.runs(), groups=np.repeat([0, 1, 2], 10))) == 3
+
+
+@pytest.mark.parametrize(("n", "gap"), [(10, 3), (10, 4), (11, 6), (12, 7)])
+def test_a_gap_as_long_as_half_the_series_is_kept_whole(n, gap, rng):
+    series = be.Responses(rng.random((n, 2)), {"run": [1] * n}, t_r=2.0)
+    train, test = next(be.split.blocks(n // 2, gap).split(series))
+    np.testing.assert_array_equal(train, np.arange(test.max() + gap + 1, n))
+    with pytest.raises(InputError, match="side empty"):
+        list(be.split.blocks(3, n).split(series))
