@@ -64,6 +64,8 @@ def manifest_path(name_or_path: str | Path) -> Path:
         return path
     known = names()
     if text not in known:
+        if any((Path(text) / name).is_file() for name in FOLDER_MANIFESTS):
+            return manifest_path(Path(text))
         raise NotFoundError(
             f"unknown data set {text!r}", expected=f"one of {', '.join(known)}, or the path of a manifest", fix=did_you_mean(text, known)
         )

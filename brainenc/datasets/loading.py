@@ -21,6 +21,7 @@ from brainenc.datasets.read_rdms import read_rdms
 from brainenc.datasets.read_responses import read_responses
 from brainenc.datasets.read_stimuli import read_stimuli
 from brainenc.datasets.schema import Manifest
+from brainenc.datasets.verifying import verify_files
 from brainenc.nouns import RDMs, Responses, StimulusSet
 
 logger = logging.getLogger(__name__)
@@ -98,6 +99,7 @@ def load(
 
 def _read(spec: Manifest, unit: Unit, root: str | Path | None) -> Loaded:
     folder = find_folder(spec, unit, root)
+    verify_files(spec, unit, folder)
     values = context(unit)
     stimuli = read_stimuli(spec, folder, values)
     if spec.kind == "rdms":

@@ -19,6 +19,7 @@ import pandas as pd
 
 from brainenc.core.errors import DataError, InputError
 from brainenc.core.resolver import resolve
+from brainenc.io.paths import existing_file
 
 SCHEMA = 1
 HEADER = "header"
@@ -32,8 +33,7 @@ def save(noun: Any, path: str | Path) -> Path:
     """Write a noun to ``path`` (``.npz`` is added when missing), whole or not at all."""
     from brainenc.io.atomic import write_npz
 
-    target = Path(path)
-    target = target if target.suffix == ".npz" else target.with_name(target.name + ".npz")
+    target = _with_suffix(Path(path))
     arrays: dict[str, npt.NDArray[Any]] = {}
     header = {"schema": SCHEMA, "content": _pack(noun, arrays)}
     arrays[HEADER] = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
@@ -49,9 +49,7 @@ def read(path: str | Path) -> Any:
     DataError
         When the file is missing, damaged, not a brainenc file, or of a newer schema.
     """
-    source = Path(path)
-    if not source.is_file():
-        raise DataError("no such file", where=source)
+    source = Path(path) if Path(path).is_file() else existing_file(_with_suffix(Path(path)))
     try:
         with open(source, "rb") as stream, np.load(stream, allow_pickle=False) as stored:
             arrays = {key: stored[key] for key in stored.files}
@@ -61,6 +59,10 @@ def read(path: str | Path) -> Any:
     if header.get("schema") != SCHEMA:
         raise DataError("file is of another schema", where=source, expected=SCHEMA, got=header.get("schema"), fix="update brainenc")
     return _unpack(header["content"], arrays, source)
+
+
+def _with_suffix(path: Path) -> Path:
+    return path if path.suffix == ".npz" else path.with_name(path.name + ".npz")
 
 
 def _pack(value: Any, arrays: dict[str, npt.NDArray[Any]]) -> dict[str, Any]:

@@ -174,18 +174,22 @@ class Scores:
             raise NotFoundError("no such entry", got=repr(selection or equals), expected=examples(self.layers, 12))
         return self._take_entries(index)
 
-    def by(self, column: str | list[str] = "roi") -> pd.DataFrame:
+    def by(self, column: str | list[str] | None = None) -> pd.DataFrame:
         """Return one row per subject, entry and region: the median and mean over targets of the mean over folds.
+
+        ``column``: one or more columns of ``targets``; "roi" when not given, or "subject" where there are no regions. Targets without
+        a value there form a group of their own.
 
         Columns: subject, the grouping columns, model, layer, metric, seed, score (median), mean, ceiling (median, in the
         metric's units), normalized (median of score / ceiling), alpha (median), n_targets, n_nan, n_test, aggregate, split, ceiling_status.
         """
+        column = ("roi" if "roi" in self.targets else "subject") if column is None else column
         keys = [column] if isinstance(column, str) else list(column)
         for key in keys:
             need_column(self.targets, key, "Scores.targets")
         rows = []
         scores, n_test = self.mean(), self.n_test.sum(axis=0)
-        groups = self.targets.groupby(list(dict.fromkeys(["subject", *keys])), sort=False).indices
+        groups = self.targets.groupby(list(dict.fromkeys(["subject", *keys])), sort=False, dropna=False).indices
         for entry, facts_ in self.entries.iterrows():
             ceiling, normal = self._ceiling_of(str(facts_["metric"]), scores[entry])
             for key, index in groups.items():
@@ -297,7 +301,7 @@ class Scores:
         return f"Scores({len(self.layers)} layers, {n_folds} folds, {n_targets} targets of {', '.join(self.subjects)}; {self.split}; {self.ceiling_status})"
 
     def _repr_html_(self) -> str:
-        table = self.by("roi" if "roi" in self.targets else "subject")
+        table = self.by()
         rows = {"layers": len(self.layers), "targets": len(self.targets), "split": self.split, "aggregate": self.aggregate, "ceiling": self.ceiling_status}
         columns = ["subject", *(["roi"] if "roi" in table else []), "model", "layer", "metric", "score", "ceiling", "n_test"]
         shown = table.sort_values("score", ascending=False).head(12)[columns]

@@ -95,7 +95,9 @@ class StimulusSet:
 
     def __repr__(self) -> str:
         what = "named stimuli" if self.kind == "none" else f"{self.kind}s"
-        return f"StimulusSet({self.name!r}, {len(self)} {what}, columns: {', '.join(self.table.columns)})"
+        columns = list(self.table.columns)
+        shown = ", ".join(columns[:6]) + (f" … ({len(columns)} in all)" if len(columns) > 6 else "")
+        return f"StimulusSet({self.name!r}, {len(self)} {what}, columns: {shown})"
 
     def _repr_html_(self) -> str:
         rows = {"kind": self.kind, "stimuli": len(self), "root": self.root, "columns": ", ".join(self.table.columns)}

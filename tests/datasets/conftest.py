@@ -25,9 +25,9 @@ def jpeg(rng, side=8):
 
 
 def shrunk_manifest(name: str, folder: Path, **replacements: str) -> Path:
-    """Copy a manifest without its checks of the real sizes, so that it reads a miniature in its own folder."""
+    """Copy a manifest without the checksums and checks of the real files, so that it reads a miniature in its own folder."""
     text = (catalogue_folder() / f"{name}.toml").read_text(encoding="utf-8")
-    text = text[: text.index("[[checks]]")]
+    text = text[: min(text.index(part) for part in ("[[sources]]", "[[checks]]"))]
     text = re.sub(r'^folder = ".*"$', "", text, flags=re.M)
     for old, new in replacements.values():
         assert old in text

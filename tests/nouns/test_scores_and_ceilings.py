@@ -27,6 +27,15 @@ def test_regions_are_summarised_by_medians(scores):
     assert row["n_test"] == 10 and row["n_targets"] == 2 and len(table) == 2 * 2 * 6
 
 
+def test_targets_without_a_region_are_a_group_and_not_dropped(scores):
+    from dataclasses import replace
+
+    loose = replace(scores, targets=scores.targets.assign(roi=["V1", "V1", None, None] * 2))
+    table = loose.by("roi")
+    assert table["n_targets"].sum() == 6 * 8 and table["roi"].isna().sum() == 2 * 6
+    assert replace(scores, targets=scores.targets.drop(columns="roi")).by()["n_targets"].tolist() == [4] * 12
+
+
 def test_the_best_layer_is_chosen_by_inner_scores_alone(scores):
     best = scores.entry(metric="pearson").best()
     inner, values = scores.inner[[0, 2, 4]], scores.values[[0, 2, 4]]
@@ -105,6 +114,8 @@ def test_every_noun_comes_back_from_its_file(scores, responses, features, tmp_pa
     np.testing.assert_array_equal(back.values, responses.values)
     pd.testing.assert_frame_equal(back.samples, responses.samples)
     assert be.read(features.save(tmp_path / "f")).name == features.name
+    features.save(tmp_path / "g.be")
+    assert be.read(tmp_path / "g.be").name == features.name
     assert be.read(be.split.blocks(3, 2).save(tmp_path / "s")) == be.split.blocks(3, 2)
 
 
