@@ -30,6 +30,7 @@ def _demo(commands: argparse._SubParsersAction, common: argparse.ArgumentParser)
     text = "simulate two subjects, score three families of models on them, and write tables, maps and a report"
     parser = commands.add_parser("demo", help=text, description=text, parents=[common])
     parser.add_argument("--out", default="brainenc-demo", metavar="FOLDER", help="results folder (default: %(default)s)")
+    _overwrite(parser)
     parser.add_argument("--seed", type=_natural, default=0, help="seed of the simulation (default: %(default)s)")
     parser.set_defaults(resume="what is finished is kept; start the same command again to go on")
 
@@ -70,7 +71,7 @@ def _score(commands: argparse._SubParsersAction, common: argparse.ArgumentParser
     parser.add_argument("--where", metavar="TEXT", help="only targets that a selection keeps, e.g. \"noise_ceiling > 0.3\"")
     parser.add_argument("--split", choices=SPLITS, default="images", help="how rows are held out (default: %(default)s)")
     parser.add_argument("--test", metavar="SHARE|VALUE", help="share of the images held out (images; default 0.2), or the value that marks test rows (column)")
-    parser.add_argument("--folds", type=_natural, metavar="N", help="number of folds or blocks, or draws for images")
+    parser.add_argument("--folds", type=_positive, metavar="N", help="number of folds or blocks, or draws for images")
     parser.add_argument("--groups", metavar="COLUMN", help="column that holds together what may not be split, or (column) that tells training from test")
     parser.add_argument("--gap", type=_natural, metavar="ROWS", help="rows left out on either side of a test block (blocks)")
     parser.add_argument("--seed", action="append", type=_natural, metavar="N", help="split seed (repeatable; default 0)")
@@ -83,14 +84,14 @@ def _score(commands: argparse._SubParsersAction, common: argparse.ArgumentParser
     parser.add_argument("--detrend", action="store_true", help="remove a linear trend within each run")
     parser.add_argument("--standardize", choices=("zscore", "center"), help="scale within each run")
     parser.add_argument("--no-predictions", action="store_true", help="do not keep held-out predictions (no intervals, less disk)")
-    _running(parser, "score-results")
+    _running(parser, "DATASET-scores")
 
 
 def _run(commands: argparse._SubParsersAction, common: argparse.ArgumentParser) -> None:
     text = "run a study from its TOML plan; started again, it goes on where it stopped"
     parser = commands.add_parser("run", help=text, description=text, parents=[common])
     parser.add_argument("plan", metavar="STUDY.toml")
-    _running(parser, None, settings=False)
+    _running(parser, "NAME-results", settings=False)
 
 
 def _report(commands: argparse._SubParsersAction, common: argparse.ArgumentParser) -> None:
@@ -123,19 +124,38 @@ def _models(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model-arg", action="append", default=[], metavar="KEY=VALUE", help="argument of the model (repeatable; TOML values)")
     parser.add_argument("--preprocess", action="append", default=[], metavar="KEY=VALUE", help="size, interpolation, crop, mean, std (repeatable; TOML values)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda (default: %(default)s)")
-    parser.add_argument("--batch-size", type=_natural, default=32, metavar="N")
+    parser.add_argument("--batch-size", type=_positive, default=32, metavar="N")
 
 
-def _running(parser: argparse.ArgumentParser, out: str | None, *, settings: bool = True) -> None:
-    parser.add_argument("--out", default=out, metavar="FOLDER", help="results folder" + (f" (default: {out})" if out else " (default: NAME-results)"))
-    parser.add_argument("--n-jobs", type=int, default=1, metavar="N", help="worker processes; -1 for all cores (default: %(default)s)")
+def _running(parser: argparse.ArgumentParser, out: str, *, settings: bool = True) -> None:
+    parser.add_argument("--out", metavar="FOLDER", help=f"results folder (default: {out})")
+    _overwrite(parser)
+    parser.add_argument("--n-jobs", type=_jobs, default=1, metavar="N", help="worker processes; -1 for all cores (default: %(default)s)")
     parser.add_argument("--dry-run", action="store_true", help="print the tasks with estimated memory and what is already done; run nothing")
     parser.add_argument("--report", action="store_true", help="also write report.html")
     if settings:
         parser.add_argument("--memory", default="4GB", help="working memory of one task (default: %(default)s)")
-        parser.add_argument("--threads", type=_natural, default=1, metavar="N", help="threads of one task (default: %(default)s)")
+        parser.add_argument("--threads", type=_positive, default=1, metavar="N", help="threads of one task (default: %(default)s)")
         parser.add_argument("--dtype", choices=("float32", "float64"), default="float32")
     parser.set_defaults(resume="finished tasks are kept; start the same command again to go on")
+
+
+def _overwrite(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--overwrite", action="store_true", help="replace the outputs in the folder, also of another plan; finished tasks are kept")
+
+
+def _jobs(text: str) -> int:
+    number = int(text)
+    if number < 1 and number != -1:
+        raise argparse.ArgumentTypeError("must be positive, or -1 for all cores")
+    return number
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be positive")
+    return number
 
 
 def _natural(text: str) -> int:

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from brainenc.core.errors import InputError
+from brainenc.core.errors import BrainencError, InputError
 from brainenc.core.rng import derive
 from brainenc.encoding._rows import Fold
 
 Array = npt.NDArray[Any]
+_ONE_EACH = "{0} fits one target at a time: pass sklearn.multioutput.MultiOutputRegressor({0}(…))"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,7 +29,10 @@ class Fit:
 
 
 def check_encoder(encoder: Any) -> None:
-    """Refuse what is not a scikit-learn regressor."""
+    """Refuse what is not an instance of a scikit-learn regressor."""
+    if inspect.isclass(encoder):
+        name = encoder.__name__
+        raise InputError("encoder is a class, pass an instance", where="score_layers", expected=f"{name}(…)", got=name, fix=f"pass encoder={name}()")
     if encoder is not None and not all(callable(getattr(encoder, name, None)) for name in ("fit", "predict", "get_params")):
         raise InputError(
             "encoder is not an estimator", where="score_layers", expected="a scikit-learn regressor with fit, predict and get_params",
@@ -64,7 +68,7 @@ def reduced(X: Array, X_test: Array, how: str | None, seed: int) -> tuple[Array,
     return reducer.transform(X), reducer.transform(X_test)
 
 
-def fit_fold(encoder: Any, X: Array, Y: Array, X_test: Array, fold: Fold, *, memory: Any, device: str) -> Fit:
+def fit_fold(encoder: Any, X: Array, Y: Array, X_test: Array, fold: Fold, *, memory: Any, device: str, layer: str) -> Fit:
     """Fit all targets of one fold and predict its test rows; the encoder itself is never changed."""
     from brainenc.encoding.ridge import Ridge
 
@@ -72,7 +76,7 @@ def fit_fold(encoder: Any, X: Array, Y: Array, X_test: Array, fold: Fold, *, mem
         encoder = Ridge(cv="loo" if fold.inner is None else fold.inner)
     if type(encoder) is Ridge:
         return _fit_ridge(encoder, X, Y, X_test, fold, memory=memory, device=device)
-    return _fit_any(encoder, X, Y, X_test, fold)
+    return _fit_any(encoder, X, Y, X_test, fold, layer)
 
 
 def _fit_ridge(encoder: Any, X: Array, Y: Array, X_test: Array, fold: Fold, *, memory: Any, device: str) -> Fit:
@@ -105,7 +109,7 @@ def _merge(folds: list[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]], n: in
     return merged
 
 
-def _fit_any(encoder: Any, X: Array, Y: Array, X_test: Array, fold: Fold) -> Fit:
+def _fit_any(encoder: Any, X: Array, Y: Array, X_test: Array, fold: Fold, layer: str) -> Fit:
     from sklearn.base import clone
 
     model = clone(encoder)
@@ -115,11 +119,31 @@ def _fit_any(encoder: Any, X: Array, Y: Array, X_test: Array, fold: Fold) -> Fit
         extra["sample_weight"] = fold.weights
     if "groups" in takes and fold.groups is not None:
         extra["groups"] = fold.groups
-    model.fit(X, Y[:, 0] if Y.shape[1] == 1 else Y, **extra)
-    predictions = np.asarray(model.predict(X_test)).reshape(len(X_test), -1)
+    name = type(model).__name__
+    where = f"encoder {name}, layer {layer!r}"
+    try:
+        model.fit(X, Y[:, 0] if Y.shape[1] == 1 else Y, **extra)
+        predictions = np.asarray(model.predict(X_test)).reshape(len(X_test), -1)
+    except (BrainencError, MemoryError):
+        raise
+    except Exception as error:  # an encoder from elsewhere may raise anything
+        fix = _ONE_EACH.format(name) if Y.shape[1] > 1 and _fits_one_target(encoder, X, Y, extra) else None
+        raise InputError("encoder cannot be fitted", where=where, got=f"{type(error).__name__}: {error}", fix=fix) from error
     if predictions.shape[1] != Y.shape[1]:
-        raise InputError("encoder predicts another number of targets", where=type(model).__name__, expected=Y.shape[1], got=predictions.shape[1])
+        fix = _ONE_EACH.format(name) if predictions.shape[1] == 1 else None
+        raise InputError("encoder predicts another number of targets", where=where, expected=Y.shape[1], got=predictions.shape[1], fix=fix)
     return Fit(predictions, _per_target(model, "alpha_", Y), _per_target(model, "cv_scores_", Y), (0, 0), type(model).__name__)
+
+
+def _fits_one_target(encoder: Any, X: Array, Y: Array, extra: dict[str, Any]) -> bool:
+    """Return whether an encoder that failed on all targets can be fitted to the first alone."""
+    from sklearn.base import clone
+
+    try:
+        clone(encoder).fit(X, Y[:, 0], **extra)
+    except Exception:
+        return False
+    return True
 
 
 def _per_target(model: Any, name: str, Y: Array) -> npt.NDArray[np.float64]:

@@ -14,11 +14,13 @@ import numpy.typing as npt
 from brainenc.core.errors import BrainencWarning
 from brainenc.encoding._fit import describe_encoder
 from brainenc.encoding._rows import Fold, Subject
+from brainenc.features.projection import parse
 from brainenc.nouns.features import FeatureSpace
 
 Floats = npt.NDArray[np.float64]
 SHOWN = 3  # layers named in one warning
 EDGE_SHARE = 0.2
+RUN_SHARE = 0.05
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,6 +55,7 @@ class Table:
     p: Floats
     edges: npt.NDArray[np.int64]
     solvers: list[str]
+    widths: list[set[int]]
     predictions: dict[str, dict[str, npt.NDArray[Any]]] = field(default_factory=dict)
     observed: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
 
@@ -63,7 +66,7 @@ class Table:
         scored = 1 if job.aggregate == "pooled" else n_folds
         return cls(
             nan(n_layers, len(job.metrics), scored, n_targets), nan(n_layers, n_folds, n_targets), nan(n_layers, n_folds, n_targets),
-            nan(n_layers, n_targets), np.zeros((n_layers, 3), dtype=np.int64), [""] * n_layers,
+            nan(n_layers, n_targets), np.zeros((n_layers, 3), dtype=np.int64), [""] * n_layers, [set() for _ in range(n_layers)],
         )  # fmt: skip
 
 
@@ -74,7 +77,7 @@ def provenance(job: Job, table: Table, layers: Mapping[str, FeatureSpace]) -> di
         "encoder": describe_encoder(job.encoder),
         "inner": fold.inner_label,
         "n_train": [len(f.train.keys) for f in job.subjects[0].folds],
-        "reduce": job.reduce or "none",
+        "reduce": _reduction(job, table, list(layers)),
         "average": {s.name: "repeats averaged per stimulus" if s.averaged else "single rows" for s in job.subjects},
         "n_targets_excluded": {s.name: int((~s.usable).sum()) for s in job.subjects},
         "test_stimuli_in_training": {s.name: s.shared_stimuli for s in job.subjects},
@@ -87,6 +90,16 @@ def provenance(job: Job, table: Table, layers: Mapping[str, FeatureSpace]) -> di
         "features": {name: dict(space.provenance) for name, space in layers.items()},
         "responses": {s.name: dict(s.responses.provenance) for s in job.subjects},
     }
+
+
+def _reduction(job: Job, table: Table, names: list[str]) -> str:
+    """Return the reduction that was asked for and, where layers or training sets were too small for it, how many components are left."""
+    if job.reduce is None:
+        return "none"
+    wanted = parse(job.reduce)[1]
+    fewer = {name: sorted(widths) for name, widths in zip(names, table.widths, strict=True) if widths and min(widths) < wanted}
+    text = ", ".join(f"{name} {w[0]}" + (f" to {w[-1]}" if len(w) > 1 else "") for name, w in fewer.items())
+    return f"{job.reduce} (fewer components kept: {text})" if fewer else job.reduce
 
 
 def _versions() -> dict[str, str]:
@@ -104,7 +117,34 @@ def _edge_shares(table: Table) -> list[float]:
     return [float(x) for x in (low + high) / np.maximum(n, 1)]
 
 
-def warn_before(subjects: list[Subject]) -> None:
+def _share_between_runs(subject: Subject) -> float:
+    """Return the median over targets of the share of variance between runs, less what equal runs have by chance.
+
+    With k runs of n scans: ε² = (SS_between − (k − 1) SS_within / (n − k)) / SS_total.
+    """
+    responses = subject.responses
+    columns = [name for name in ("session", "run") if name in responses.samples]
+    if not responses.is_time_series or "run" not in columns or not subject.usable.any():
+        return 0.0
+    runs = list(responses.samples.groupby(columns, sort=False, dropna=False).indices.values())
+    n, k = responses.n_samples, len(runs)
+    if k < 2 or n <= k:
+        return 0.0
+    within, means = 0.0, []
+    for rows in runs:
+        values = np.asarray(responses.values[rows], dtype=np.float64)[:, subject.usable]
+        means.append(values.mean(axis=0))
+        within = within + ((values - means[-1]) ** 2).sum(axis=0)
+    sizes = np.array([len(rows) for rows in runs])[:, None]
+    middle = (sizes * means).sum(axis=0) / n
+    between = (sizes * (np.array(means) - middle) ** 2).sum(axis=0)
+    total = between + within
+    varying = total > 0
+    share = (between - (k - 1) * within / (n - k))[varying] / total[varying]
+    return float(np.median(share)) if varying.any() else 0.0
+
+
+def warn_before(subjects: list[Subject], aggregate: str) -> None:
     missing = {s.name: int((~s.usable).sum()) for s in subjects if not s.usable.all()}
     if missing:
         text = ", ".join(f"{n} of {next(s for s in subjects if s.name == name).responses.n_targets} targets of {name}" for name, n in missing.items())
@@ -114,6 +154,14 @@ def warn_before(subjects: list[Subject]) -> None:
         text = ", ".join(f"{n} of {name}" for name, n in shared.items())
         warnings.warn(
             f"test stimuli also train ({text}): scores tell how responses to known stimuli repeat, not how they generalise to new ones",
+            BrainencWarning, stacklevel=3,
+        )  # fmt: skip
+    apart = {s.name: _share_between_runs(s) for s in subjects} if aggregate == "pooled" else {}
+    if any(one > RUN_SHARE for one in apart.values()):
+        text = ", ".join(f"{one:.0%} of the variance of {name}" for name, one in apart.items() if one > RUN_SHARE)
+        warnings.warn(
+            f"runs differ in their means ({text}, median over targets): joined predictions of held-out runs then correlate below zero; "
+            'clean first, responses.clean(detrend=True, standardize="zscore"), or score with aggregate="folds"',
             BrainencWarning, stacklevel=3,
         )  # fmt: skip
 

@@ -50,7 +50,7 @@ def design(
     responses : Responses of (n_samples, n_targets)
         A time series, with ``events`` unless the features carry onsets, and the column ``run`` where there are several.
     delays : sequence of float, optional
-        Seconds.
+        Seconds, 0 or more.
     hrf : {"glover", "spm"}, optional
         Instead of delays.
     resample : {"lanczos", "mean", None}
@@ -65,7 +65,7 @@ def design(
     Raises
     ------
     InputError
-        For trials, for both or neither of delays and hrf on fMRI, for runs without events, and for events without features.
+        For trials, for negative delays, for both or neither of delays and hrf on fMRI, for runs without events, and for events without features.
 
     Examples
     --------
@@ -158,7 +158,11 @@ def _check(features: FeatureSpace, responses: Responses, delays: Any, hrf: str |
         if responses.t_r is not None:
             raise InputError("the BOLD response lags the stimulus by seconds", where=where, fix='pass hrf="glover", or delays=[2, 4, 6, 8] (seconds)')
         return [0.0]
-    return [0.0] if delays is None else _delays(delays)
+    lags = [0.0] if delays is None else _delays(delays)
+    if min(lags) < 0:
+        fix = "give delays of 0 s or more"
+        raise InputError("a negative delay predicts responses from stimuli that come after them", where=where, got=f"delays={lags}", fix=fix)
+    return lags
 
 
 def _delays(delays: Sequence[float]) -> list[float]:

@@ -57,13 +57,14 @@ def score_layers(
     Parameters
     ----------
     features : FeatureSpace or {name: FeatureSpace}
-        Layers: one row a stimulus, or one row a response sample (`brainenc.design`).
+        Layers: one row a stimulus, or one row a response sample (`brainenc.design`). A key of a mapping renames its features,
+        unless it is their layer part alone: ``{"layer2": space}`` with the name ``"model/layer2"`` keeps the full name.
     responses : Responses or {subject: Responses}
         Trials or a time series of one or more subjects. Targets with NaN or infinity score NaN and are counted.
     split : Split
         From ``brainenc.split``: images, kfold, runs, blocks or column.
     encoder : estimator, optional
-        Any scikit-learn regressor; cloned for each fold. Default `Ridge` with a penalty per target, chosen by closed-form
+        An instance of any scikit-learn regressor; cloned for each fold. Default `Ridge` with a penalty per target, chosen by closed-form
         leave-one-out for images, by folds of runs or blocks with the outer gap otherwise. A `Ridge` with an integer ``cv`` also
         follows the outer grouping.
     metric : str or sequence of str
@@ -100,13 +101,14 @@ def score_layers(
     Raises
     ------
     InputError
-        When ids do not match, stimulus rows meet scans, features hold NaN, or the split does not fit the samples.
+        When ids do not match, stimulus rows meet scans, features hold NaN, the split does not fit the samples, or the encoder
+        fails (its own error is the cause).
 
     Warns
     -----
     BrainencWarning
-        For targets with NaN, penalties at the edge of the grid for more than 20 % of a layer's targets, and test stimuli that also
-        train.
+        For targets with NaN, penalties at the edge of the grid for more than 20 % of a layer's targets, test stimuli that also
+        train, and pooled scores of time series whose runs differ in their means (more than 5 % of the variance).
 
     Examples
     --------
@@ -124,7 +126,7 @@ def score_layers(
     names = _check(split, metric, aggregate, average, permutations, seed, encoder)
     subjects = [prepare(name, one, split, layers, average) for name, one in people.items()]
     _check_folds(subjects)
-    warn_before(subjects)
+    warn_before(subjects, aggregate)
     limits, status = ceiling_of(ceiling, subjects)
     groups = share(subjects, separable=fits_targets_apart(encoder))
     job = Job(subjects, groups, encoder, names, reduce, aggregate, permutations, seed, keep_predictions, memory, device)
@@ -144,7 +146,8 @@ def _score_layer(job: Job, table: Table, index: int, name: str, space: FeatureSp
             continue
         fits, observed = [], []
         for number in range(len(group[0].folds)):
-            fit, held_out = _fit_group(job, group, number, name, space)
+            fit, held_out, width = _fit_group(job, group, number, name, space)
+            table.widths[index].add(width)
             fits.append(fit)
             observed.append(held_out)
             table.edges[index] += (*fit.edges, fit.predictions.shape[1])
@@ -164,16 +167,16 @@ def _score_layer(job: Job, table: Table, index: int, name: str, space: FeatureSp
             start = stop
 
 
-def _fit_group(job: Job, group: list[Subject], number: int, name: str, space: FeatureSpace) -> tuple[Fit, npt.NDArray[Any]]:
-    """Fit one fold for all subjects of a group side by side; return the fit and the observed test rows."""
+def _fit_group(job: Job, group: list[Subject], number: int, name: str, space: FeatureSpace) -> tuple[Fit, npt.NDArray[Any], int]:
+    """Fit one fold for all subjects of a group side by side; return the fit, the observed test rows and the number of features fitted."""
     fold = group[0].folds[number]
     X, X_test = (_rows_of(space, name, side, group[0]) for side in (fold.train, fold.test))
     X, X_test = reduced(X, X_test, job.reduce, job.seed)
     sides = [(one.folds[number], one) for one in group if one.usable.any()]
     Y = _beside([own.train.values(one.responses, one.usable) for own, one in sides])
     Y_test = _beside([own.test.values(one.responses, one.usable) for own, one in sides])
-    fit = fit_fold(job.encoder, X, Y, X_test, fold, memory=job.memory, device=job.device)
-    return fit, Y_test
+    fit = fit_fold(job.encoder, X, Y, X_test, fold, memory=job.memory, device=job.device, layer=name)
+    return fit, Y_test, X.shape[1]
 
 
 def _rows_of(space: FeatureSpace, name: str, side: Any, subject: Subject) -> npt.NDArray[Any]:
@@ -272,12 +275,13 @@ def _named(given: Any, kind: Any, what: str) -> dict[str, Any]:
     items = {given.name: given} if isinstance(given, kind) else given
     if not isinstance(items, Mapping) or not items or not all(isinstance(one, kind) for one in items.values()):
         raise InputError(f"{what} cannot be scored", where="score_layers", expected=f"{kind.__name__} or {{name: {kind.__name__}}}", got=type(given).__name__)
-    named = {str(name): one if one.name == str(name) else replace(one, name=str(name)) for name, one in items.items()}
     if kind is not FeatureSpace:
-        return named
-    layers = {f"{one.model}/{one.layer}": one for one in named.values()}
-    if len(layers) < len(named):
-        raise InputError("two layers have the same name", where="score_layers", got=", ".join(named))
+        return {str(name): one if one.name == str(name) else replace(one, name=str(name)) for name, one in items.items()}
+    # a key that is the layer's own short name says nothing about the model, so the full name stays
+    spaces = [one if str(name) in (one.name, one.layer) else replace(one, name=str(name)) for name, one in items.items()]
+    layers = {f"{one.model}/{one.layer}": one for one in spaces}
+    if len(layers) < len(spaces):
+        raise InputError("two layers have the same name", where="score_layers", got=", ".join(one.name for one in spaces))
     return layers
 
 

@@ -201,7 +201,8 @@ def _explain(error: OSError, path: Path) -> DataError:
         return DataError("no room to write", where=path, got=reason, fix=fix)
     if error.errno in _DENIED:
         return DataError("no permission to write", where=path, got=reason, fix="choose a folder that you may write to")
-    fix = f"check the folder and its free space ({human_bytes(_free(path))})"
+    in_the_way = error.errno in (errno.EEXIST, errno.ENOTDIR)
+    fix = "a part of the path is a file; choose another place" if in_the_way else "check the folder, or choose another one"
     return DataError("cannot write", where=path, got=reason, fix=fix)
 
 

@@ -102,9 +102,14 @@ class NoiseCeiling:
         """Return the ceilings of these targets."""
         return replace(self, values=self.values[index], ci=None if self.ci is None else self.ci[:, index])
 
-    def describe(self) -> str:
-        """One line for tables and reports."""
-        return f"{self.units} ceiling of the mean of {self.n_repeats:g} repeats ({self.method})"
+    def describe(self, metric: str | None = None) -> str:
+        """One line for tables and reports: what was estimated, or, beside scores of a metric, the ceiling in that metric's units."""
+        estimate = f"{self.units} ceiling of the mean of {self.n_repeats:g} repeats"
+        if metric not in METRIC_UNITS:
+            return f"{estimate} ({self.method})"
+        name = {"correlation": "noise ceiling on r", "variance": "noise ceiling on R²"}[METRIC_UNITS[metric]]
+        how = "" if self.units == METRIC_UNITS[metric] else {"variance": "square root of the ", "correlation": "square of the "}[self.units]
+        return f"{name} ({how}{estimate}, {self.method})"
 
     def save(self, path: str | Path) -> Path:
         """Write to one ``.npz``; `brainenc.read` gets it back."""

@@ -157,7 +157,7 @@ class Scores:
         if self.ceiling is None:
             raise InputError("scores have no ceiling to be divided by", got=self.ceiling_status)
         values = np.stack([self.ceiling.normalize(self.values[e], m) for e, m in enumerate(self.entries["metric"])])
-        status = f"divided by the {self.ceiling.describe()}"
+        status = f"divided by the {' and the '.join(dict.fromkeys(self.ceiling.describe(m) for m in self.entries['metric']))}"
         return replace(self, values=values, entries=self.entries.assign(metric=self.entries["metric"] + "_normalized"), ceiling=None, ceiling_status=status)
 
     def where(self, selection: str | None = None, **equals: Any) -> Scores:

@@ -179,7 +179,7 @@ def _with_bars(claims: list[Claim]) -> list[Claim]:
 def _headline(scores: Scores, table: Summary, claims: list[Claim]) -> tuple[str, str]:
     """Return one sentence with the claim that stands highest, and a line with what it rests on."""
     if not claims:
-        return "No target could be scored.", f"{scores.split}. {ceiling_words(scores)}."
+        return "No target could be scored.", f"{scores.split}. {ceiling_words(scores, table.metric)}."
     top = max(claims, key=lambda c: c.score)
     who = f" of subject {top.subject}" if len(table.subjects) > 1 else ""
     where = "All targets" if top.region == "all targets" else top.region
@@ -188,6 +188,10 @@ def _headline(scores: Scores, table: Summary, claims: list[Claim]) -> tuple[str,
     interval = (
         f"95 % CI {top.interval[0]:.2f} to {top.interval[1]:.2f} over test stimuli"
         if top.interval
+        else "no interval (a fold has too few test units)"
+        if scores.predictions and table.metric == "pearson"
+        else "no interval (it is made for Pearson r)"
+        if scores.predictions
         else "no interval (predictions were not kept)"
     )
     ceiling = f"ceiling {top.ceiling:.2f}" if np.isfinite(top.ceiling) else f"no ceiling ({ceiling_reason(scores)})"

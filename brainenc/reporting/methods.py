@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from brainenc.nouns import Scores
+from brainenc.nouns.ceiling import METRIC_UNITS
 from brainenc.viz.style import score_label
-from brainenc.viz.summaries import Summary, ceiling_reason, metrics_of
+from brainenc.viz.summaries import Summary, ceiling_reason, ceiling_words, metrics_of
 
 SIMULATED = "These responses are simulated: the scores test the method, not a brain."
 HIGH_EDGE_SHARE = 0.2
@@ -53,7 +54,7 @@ def caveats(scores: Scores, table: Summary) -> list[str]:
     found = []
     if is_simulated(scores):
         found.append(SIMULATED)
-    if scores.ceiling is None:
+    if scores.ceiling is None and not table.metric.endswith("_normalized"):
         found.append(
             f"There is no noise ceiling ({ceiling_reason(scores)}), so a low score may mean a poor model or a noisy region."
         )
@@ -173,9 +174,11 @@ def _score(scores: Scores) -> str:
 
 def _ceiling(scores: Scores) -> str:
     if scores.ceiling is None:
-        return f"None: {ceiling_reason(scores)}."
+        return f"{ceiling_words(scores, metrics_of(scores)[0])}."
     low = int((scores.ceiling.variance < scores.ceiling.floor).sum())
-    text = f"{_sentence(scores.ceiling_status)} Pearson r is divided by the correlation ceiling, R² by the variance ceiling."
+    known = " ".join(_sentence(scores.ceiling.describe(m)) for m in metrics_of(scores) if m in METRIC_UNITS)
+    estimate = "" if scores.ceiling_status == scores.ceiling.describe() else f"Estimated as: {_sentence(scores.ceiling_status)} "
+    text = f"{known} {estimate}Scores are divided by the ceiling of their own units."
     return (
         f"{text} {low} targets lie below the floor of {scores.ceiling.floor:g} (variance) and have no normalised score."
         if low

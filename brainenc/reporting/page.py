@@ -22,8 +22,8 @@ def report(results_or_scores: Any, path: str | Path = "report.html", *, title: s
 
     Parameters
     ----------
-    results_or_scores : Results, Scores, or mapping of name to Scores
-        What `brainenc.run` or `brainenc.score_layers` returned.
+    results_or_scores : Results, Scores, mapping of name to Scores, or path
+        What `brainenc.run` or `brainenc.score_layers` returned, or the results folder that a run wrote.
     path : path
         Where to write; parent folders are made, and the file is replaced whole or not at all.
     title : str, optional
@@ -38,7 +38,7 @@ def report(results_or_scores: Any, path: str | Path = "report.html", *, title: s
     InputError
         For anything else than scores or results, and for results without a single finished score.
     DataError
-        When the file cannot be written.
+        When the file cannot be written, or a folder holds no finished results.
 
     Examples
     --------
@@ -75,6 +75,10 @@ def _hash(text: str) -> str:
 def _parts(source: Any) -> tuple[dict[str, Any], list[tuple[str, Any]]]:
     from brainenc.nouns.scores import Scores
 
+    if isinstance(source, str | Path):
+        from brainenc.study import read_results
+
+        source = read_results(source)
     if isinstance(source, Scores):
         return {"name": None, "failures": [], "provenance": {}, "caveats": []}, [("", source)]
     if isinstance(source, Mapping) and source and all(isinstance(s, Scores) for s in source.values()):
@@ -84,6 +88,6 @@ def _parts(source: Any) -> tuple[dict[str, Any], list[tuple[str, Any]]]:
     raise InputError(
         "cannot be reported",
         where="report",
-        expected="Results, Scores, or a mapping of name to Scores",
+        expected="Results, Scores, a mapping of name to Scores, or the path of a results folder",
         got=type(source).__name__,
     )

@@ -33,12 +33,17 @@ class SerialExecutor(Executor):
         return future
 
 
+def check_jobs(n_jobs: int) -> None:
+    """Refuse a number of jobs that is neither positive nor -1 (all cores)."""
+    if isinstance(n_jobs, bool) or not isinstance(n_jobs, int) or n_jobs == 0 or n_jobs < -1:
+        raise InputError("number of jobs must be a positive integer, or -1 for all cores", where="n_jobs", got=repr(n_jobs))
+
+
 def process_pool(n_jobs: int, *, threads: int = 1) -> Executor:
     """Return a pool of ``n_jobs`` loky workers with ``threads`` threads each; -1 stands for one worker a core."""
     from joblib.externals.loky import ProcessPoolExecutor
 
-    if isinstance(n_jobs, bool) or not isinstance(n_jobs, int) or n_jobs == 0 or n_jobs < -1:
-        raise InputError("number of jobs must be a positive integer, or -1 for all cores", where="n_jobs", got=repr(n_jobs))
+    check_jobs(n_jobs)
     n_workers = os.cpu_count() or 1 if n_jobs == -1 else n_jobs
     return ProcessPoolExecutor(max_workers=n_workers, env={name: str(threads) for name in THREAD_VARIABLES})
 

@@ -41,6 +41,8 @@ TABLE_COLUMNS = (
 
 def write(root: Path, plan: Plan, expansion: Expansion, failures: Sequence[Failure]) -> None:
     """Write tables, maps, failures and provenance of a finished run below ``root``."""
+    with atomic.write_errors(root / PROVENANCE):
+        (root / PROVENANCE).unlink(missing_ok=True)  # written last: without it the folder is not finished
     store = Store(root / "store")
     done = [task for task in expansion.scorings if store.has(task.key)]
     _write_table(root / TABLE, done, store)

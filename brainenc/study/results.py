@@ -15,7 +15,7 @@ from brainenc.core.errors import BrainencError, DataError
 from brainenc.core.html import facts
 from brainenc.io.store import Store
 from brainenc.nouns import Scores
-from brainenc.study import outputs
+from brainenc.study import folder, outputs
 from brainenc.study.plan import Plan
 
 NAMES = ("analysis", "dataset", "subject", "session", "model", "layer", "metric", "roi", "map", "hemi", "step", "error", "message", "traceback")
@@ -104,22 +104,25 @@ class Results:
         return facts(f"Results of {self.plan.name}", rows) + shown.to_html(escape=True, index=False, float_format="%.3f", na_rep="")
 
 
-def read_results(folder: str | Path) -> Results:
+def read_results(path: str | Path) -> Results:
     """Read the results folder that `run` wrote.
 
     Raises
     ------
     DataError
-        When the folder is not there, or a run in it has not finished yet.
+        When the folder is not there, or a run in it is unfinished: outputs are missing, or belong to another plan.
     """
-    root = Path(folder)
+    root = Path(path)
     if not (root / outputs.PROVENANCE).is_file():
-        begun = (root / "plan.toml").is_file()
-        fix = f"finish the run first: brainenc run {root / 'plan.toml'} --out {root}" if begun else "give the folder that a run wrote"
-        raise DataError("no finished results here", where=root, expected=outputs.PROVENANCE, fix=fix)
+        if (root / folder.PLAN).is_file():
+            raise _unfinished(root, f"no {outputs.PROVENANCE}")
+        raise DataError("no finished results here", where=root, expected=outputs.PROVENANCE, fix="give the folder that a run wrote")
     try:
         provenance = json.loads((root / outputs.PROVENANCE).read_text(encoding="utf-8"))
         plan = Plan.from_dict(provenance["plan"], where=outputs.PROVENANCE)
+        missing = folder.what_is_missing(root, provenance)
+        if missing:
+            raise _unfinished(root, missing)
         tables = [_read_csv(root / name) for name in (outputs.SUMMARY, outputs.MAPS, outputs.FAILURES)]
     except BrainencError:
         raise
@@ -128,6 +131,11 @@ def read_results(folder: str | Path) -> Results:
         raise DataError("results folder is damaged", where=root, got=f"{type(error).__name__}: {error}", fix=fix) from error
     summary, maps, failures = tables
     return Results(root=root, plan=plan, summary=summary, maps=maps, failures=failures, provenance=provenance)
+
+
+def _unfinished(root: Path, got: str) -> DataError:
+    fix = f"start it again: brainenc run {root / folder.PLAN} --out {root}" if (root / folder.PLAN).is_file() else "start it again from its plan"
+    return DataError("the run is unfinished", where=root, got=got, fix=fix)
 
 
 def _read_csv(path: Path) -> pd.DataFrame:

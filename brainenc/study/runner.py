@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from brainenc.core.checks import slug
-from brainenc.core.errors import DataError, InputError
-from brainenc.io import atomic
+from brainenc.core.errors import DataError, InputError, MissingExtraError, NotFoundError
 from brainenc.io.store import Store
 from brainenc.study import inputs
-from brainenc.study.executors import SerialExecutor, n_workers, process_pool
+from brainenc.study.executors import SerialExecutor, check_jobs, n_workers, process_pool
 from brainenc.study.plan import Plan
 from brainenc.study.steps import Outcome, execute
 from brainenc.study.tasks import Expansion, Failure, Settings, Task, expand
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 STORE = "store"
-PLAN = "plan.toml"
+_ERRORS = {kind.__name__: kind for kind in (InputError, DataError, MissingExtraError, NotFoundError)}
 
 
 def run(
@@ -39,6 +38,7 @@ def run(
     n_jobs: int = 1,
     executor: Executor | None = None,
     progress: bool | None = None,
+    overwrite: bool = False,
 ) -> Results:
     """Score every layer of every model on every unit of a plan, and write tables, maps and provenance to a folder.
 
@@ -60,6 +60,8 @@ def run(
         Runs the tasks instead; see `brainenc.study.executors`.
     progress : bool, optional
         Show a progress bar; by default only on a terminal.
+    overwrite : bool
+        Replace what an earlier run left in ``out``, also one of another plan; its store of finished tasks is kept.
 
     Returns
     -------
@@ -70,21 +72,26 @@ def run(
     Raises
     ------
     InputError, DataError
-        For a plan that cannot be used, and when the folder cannot be written.
+        For a plan that cannot be used or of which nothing can be listed, for a folder that holds the finished study of another
+        plan, and when the folder cannot be written. A run that is refused writes nothing.
 
     Examples
     --------
     >>> results = run("study.toml", out="results")                           # doctest: +SKIP
     """
-    from brainenc.study import outputs
+    from brainenc.study import folder, outputs
     from brainenc.study.results import read_results
 
+    check_jobs(n_jobs)
     resolved = as_plan(plan).resolve()
     root = Path(out) if out is not None else Path(f"{slug(resolved.name)}-results")
+    folder.check(root, resolved, overwrite=overwrite)
     inputs.forget()
     try:
-        _prepare(root, resolved)
-        expansion = expand(resolved)
+        expansion = _expand(resolved)
+        folder.prepare(root, resolved, overwrite=overwrite)
+        if expansion.failures:
+            logger.warning("%d parts of the plan cannot be listed and are left out", len(expansion.failures))
         outcomes = run_tasks(expansion, resolved, root, n_jobs=n_jobs, executor=executor, progress=progress)
         outputs.write(root, resolved, expansion, [*expansion.failures, *_failures(expansion, outcomes)])
     finally:
@@ -109,7 +116,7 @@ def preview(plan: Plan | Mapping[str, Any] | str | Path, out: str | Path | None 
     store = Store((Path(out) if out is not None else Path(f"{slug(resolved.name)}-results")) / STORE)
     inputs.forget()
     try:
-        expansion = expand(resolved)
+        expansion = _expand(resolved)
     finally:
         inputs.forget()
     tasks = [*expansion.extractions, *expansion.scorings]
@@ -121,9 +128,9 @@ def preview(plan: Plan | Mapping[str, Any] | str | Path, out: str | Path | None 
 
 
 def as_plan(plan: Plan | Mapping[str, Any] | str | Path) -> Plan:
-    """Return a plan from a plan, a mapping or a path."""
+    """Return a checked plan from a plan, a mapping or a path."""
     if isinstance(plan, Plan):
-        return plan
+        return Plan.from_dict(plan.to_dict())  # its fields were never looked at if it was put together in Python
     if isinstance(plan, Mapping):
         return Plan.from_dict(plan)
     if isinstance(plan, str | Path):
@@ -260,13 +267,15 @@ def _failures(expansion: Expansion, outcomes: Mapping[str, Outcome]) -> list[Fai
     return [Failure(task.describe(), outcome.error, outcome.message, outcome.traceback) for task, outcome in failed]
 
 
-def _prepare(root: Path, plan: Plan) -> None:
-    """Write the resolved plan: the first write of a run, so that a place that cannot be written is known at once."""
-    target = root / PLAN
-    text = plan.to_toml()
-    if target.is_file() and target.read_text(encoding="utf-8") != text:
-        logger.info("%s holds another plan or was made by other versions; finished tasks that still apply are used", root)
-    atomic.write_text(target, text)
+def _expand(plan: Plan) -> Expansion:
+    """List the tasks of a resolved plan, or raise what stood in the way of the first where there are none."""
+    expansion = expand(plan)
+    if expansion.scorings:
+        return expansion
+    if not expansion.failures:
+        raise InputError("the plan lists no layer to score", where=plan.name)
+    first = expansion.failures[0]
+    raise _ERRORS.get(first.error, InputError)(first.message)
 
 
 def _stop(executor: Executor, *, kill: bool) -> None:

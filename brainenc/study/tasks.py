@@ -166,5 +166,5 @@ def responses_name(unit: Unit) -> str:
 def _failure(step: str, analysis: Analysis, unit: Unit, model: ModelSpec | None, error: Exception) -> Failure:
     where = {"step": step, "analysis": analysis.name, "dataset": unit.title, "subject": unit.subject, "session": unit.session}
     where |= {"model": model.name if model else None, "layer": None, "seed": None}
-    logger.warning("%s of %s %s failed: %s", step, unit.title, unit.label, error)
+    logger.info("%s of %s %s failed: %s", step, unit.title, unit.label, error)
     return Failure(where, type(error).__name__, str(error))

@@ -215,4 +215,4 @@ def _note(table: Summary, scores: Scores) -> str:
         else ""
     )
     frame = "Frame: highest held-out score of the region. " if len(table.layers) > 1 else ""
-    return f"Median over the targets of a region{people}. Split: {scores.split}. {frame}{dots}{ceiling_words(scores)}."
+    return f"Median over the targets of a region{people}. Split: {scores.split}. {frame}{dots}{ceiling_words(scores, table.metric)}."

@@ -145,5 +145,5 @@ def _note(table: Summary, scores: Scores, hidden: int) -> str:
         else "Band: interquartile range over the targets"
     )
     more = f" {hidden} further regions are not drawn." if hidden else ""
-    ceiling = "Dashed: noise ceiling" if np.isfinite(table.ceiling).any() else ceiling_words(scores)
+    ceiling = f"{'Dashed: ' if np.isfinite(table.ceiling).any() else ''}{ceiling_words(scores, table.metric)}"
     return f"Median over the targets of a region. {who}. {ceiling}. Split: {scores.split}.{more}"

@@ -156,4 +156,4 @@ def _note(
         which = f"layer {table.names[0]}"
     lost = int((~(np.isfinite(ceiling) & np.isfinite(score))).sum())
     missing = f" Left out, without a score or a ceiling: {lost}." if lost else ""
-    return f"One dot per target, {which}; large dots are medians of a region. Split: {scores.split}. {ceiling_words(scores)}.{missing}"
+    return f"One dot per target, {which}; large dots are medians of a region. Split: {scores.split}. {ceiling_words(scores, table.metric)}.{missing}"

@@ -10,6 +10,7 @@ import pandas as pd
 
 from brainenc.core.checks import one_of
 from brainenc.core.errors import InputError
+from brainenc.nouns.ceiling import METRIC_UNITS
 from brainenc.nouns.scores import Scores
 
 Floats = npt.NDArray[np.float64]
@@ -76,9 +77,14 @@ def ceiling_reason(scores: Scores) -> str:
     return scores.ceiling_status.removeprefix("no ceiling: ").rstrip(".")
 
 
-def ceiling_words(scores: Scores) -> str:
-    """Return "Ceiling: …" or "No ceiling: …"."""
-    return f"{'Ceiling' if scores.ceiling is not None else 'No ceiling'}: {ceiling_reason(scores)}"
+def ceiling_words(scores: Scores, metric: str) -> str:
+    """Return what the ceiling beside scores of a metric is, in the metric's units, or "No ceiling: …" with the reason."""
+    if metric.endswith("_normalized"):
+        return f"Scores are {ceiling_reason(scores)}"
+    if scores.ceiling is None or metric not in METRIC_UNITS:
+        return f"No ceiling: {ceiling_reason(scores) if scores.ceiling is None else 'the metric has none'}"
+    text = scores.ceiling.describe(metric)
+    return f"{text[0].upper()}{text[1:]}"
 
 
 def metrics_of(scores: Scores) -> list[str]:

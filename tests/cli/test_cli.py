@@ -94,8 +94,10 @@ def test_some_failed_tasks_exit_with_one(tiny, tmp_path, capsys):
         (["score", "insilico", "--model", "gabor", "--split", "blocks", "--test", "0.2"], r"unknown key 'test' \[arguments: analysis\[0\]\.split\]"),
         (["score", "insilico", "--model", "gabor", "--model-arg", "x"], "not of the form KEY=VALUE"),
         (["score", "insilico", "--model", "gabor", "--metric", "pearsn"], "Did you mean 'pearson'"),
-        (["score", "insilico", "--model", "gabor", "--n-jobs", "0", "--subject", "9"], "no subject '9'"),
+        (["score", "insilico", "--model", "gabor", "--subject", "9"], "no subject '9'"),
         (["fetch", "insilco"], "Did you mean 'insilico'"),
+        (["list", "models", "foo"], "no family of models contains 'foo'"),
+        (["list", "datasets", "foo"], "no data set's name contains 'foo'"),
     ],
 )
 def test_bad_input_is_one_message_and_exit_code_two(argv, message, tmp_path, capsys, monkeypatch):
@@ -103,8 +105,42 @@ def test_bad_input_is_one_message_and_exit_code_two(argv, message, tmp_path, cap
     assert main(argv) == 2
     said = capsys.readouterr()
     assert re.search(message, said.err) and "Traceback" not in said.err and said.err.startswith(f"brainenc {argv[0]}: ") and said.out == ""
-    if argv[0] != "score":
-        assert not list(tmp_path.iterdir())
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("argument", ["--n-jobs=0", "--n-jobs=-2", "--batch-size=0", "--threads=0", "--folds=0"])
+def test_numbers_below_one_are_refused_on_a_finished_folder_too(tiny, tmp_path, capsys, argument):
+    (tmp_path / "provenance.json").write_text("{}")
+    assert _score(tiny, tmp_path, argument) == 2
+    assert f"{argument.split('=')[0]}: must be positive" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["provenance.json"]
+
+
+@pytest.mark.parametrize(("more", "message"), [(["--model", "table:godo"], "godo"), (["--model", "table:good", "--roi", "V9"], "V9")])
+@pytest.mark.parametrize("dry", [[], ["--dry-run"]])
+def test_a_study_of_nothing_is_one_message_and_leaves_no_folder(tiny, tmp_path, capsys, more, message, dry):
+    assert main(["score", str(tiny), *more, *dry, "--out", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and len(said.err.splitlines()) == 1 and message in said.err and not list(tmp_path.iterdir())
+
+
+def test_results_lie_in_a_folder_of_the_data_set_and_are_not_replaced_unasked(tiny, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    command = ["score", str(tiny), "-q", "--subject", "a", "--model"]
+    assert main([*command, "table:good"]) == 0 and [path.name for path in tmp_path.iterdir()] == ["tiny-scores"]
+    assert main([*command, "table:bad"]) == 2
+    assert "finished study of another plan" in capsys.readouterr().err
+    assert set(pd.read_csv("tiny-scores/summary.csv")["model"]) == {"table:good"}
+    assert main([*command, "table:bad", "--overwrite"]) == 0 and set(pd.read_csv("tiny-scores/summary.csv")["model"]) == {"table:bad"}
+
+
+def test_a_file_in_the_way_of_a_report_is_named_without_talk_of_space(tiny, tmp_path, capsys):
+    assert _score(tiny, tmp_path / "out", "--subject", "a") == 0
+    (tmp_path / "file").write_text("")
+    assert main(["report", str(tmp_path / "out"), "--out", str(tmp_path / "file" / "report.html")]) == 2
+    said = capsys.readouterr().err
+    assert "a part of the path is a file" in said.lower() and "free" not in said
+    assert main(["report", str(tmp_path / "out"), "--out", str(tmp_path / "new" / "report.html")]) == 0 and (tmp_path / "new" / "report.html").is_file()
 
 
 @pytest.mark.parametrize("argv", [[], ["score"], ["score", "insilico"], ["nonsense"], ["run", "a", "--n-jobs", "many"], ["demo", "--seed", "-1"]])
@@ -153,7 +189,7 @@ def test_lists(capsys):
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["name", "haxby2001_slice"]
     assert main(["list", "models"]) == 0
     families = [name.split(":")[0] for name in capsys.readouterr().out.split()]
-    assert {"gabor", "toyclip", "table", "timm", "open_clip"} <= set(families)
+    assert {"gabor", "pixels", "toyclip", "table", "timm", "open_clip"} <= set(families)
     assert main(["list", "models", "timm:mobilenetv2_100*"]) == 0
     assert "timm:mobilenetv2_100" in capsys.readouterr().out.split()
 

@@ -156,6 +156,7 @@ def test_designs_that_make_no_sense_are_refused(brain, layer, events):
         (brain, {"hrf": "glover", "delays": [2]}, "not both"),
         (brain, {"hrf": "gamma"}, "one of 'glover', 'spm'"),
         (brain, {"delays": [2, 2]}, "different numbers"),
+        (brain, {"delays": [-5, 2]}, "negative delay"),
         (replace(brain, events=None), {"hrf": "glover"}, "nothing says when"),
         (replace(brain, events=events[events["run"] == 1]), {"hrf": "glover"}, "a run of the responses has no events.*'2'"),
         (replace(brain, samples=pd.DataFrame({"run": np.tile([1, 2, 1], 25)})), {"hrf": "glover"}, "do not stand together"),

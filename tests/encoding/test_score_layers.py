@@ -346,3 +346,67 @@ def test_held_out_categories_are_held_out_inside_too(rng, layers, ids):
         warnings.simplefilter("ignore", BrainencWarning)  # noise: penalties at the edge
         scores = be.score_layers(layers, brain, split=be.split.images(0.3, seed=0, groups="category"))
     assert "category" in scores.provenance["inner"]
+
+
+@pytest.mark.parametrize("aggregate", ["folds", "pooled"])
+@pytest.mark.parametrize("shift", [0.0, 3.0])
+def test_runs_that_differ_in_their_means_are_named_for_pooled_scores(series, aggregate, shift):
+    design, brain = series
+    run = brain.samples["run"].to_numpy()
+    brain = replace(brain, values=brain.values + shift * np.array([0.0, 2.0, -1.0, 1.5])[run - 1][:, None])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        raw = be.score_layers(design, brain, split=be.split.runs(), aggregate=aggregate)
+    found = [w for w in caught if "runs differ in their means" in str(w.message)]
+    assert len(found) == (aggregate == "pooled" and shift > 0)
+    if found:
+        assert 'responses.clean(detrend=True, standardize="zscore")' in str(found[0].message) and found[0].category is BrainencWarning
+        clean = brain.clean(detrend=True, standardize="zscore")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert np.median(be.score_layers(design, clean, split=be.split.runs(), aggregate=aggregate).values) > np.median(raw.values) + 0.2
+
+
+def test_short_runs_of_noise_do_not_differ_in_their_means(rng):
+    from brainenc.encoding._job import _share_between_runs
+    from brainenc.encoding._rows import prepare
+
+    run = np.repeat(np.arange(12), 8)
+    design = be.FeatureSpace(rng.standard_normal((96, 3)), {"run": run}, name="toy/motion", rows="sample")
+    noise = be.Responses(rng.standard_normal((96, 80)), {"run": run}, t_r=2.0, name="01")
+    assert abs(_share_between_runs(prepare("01", noise, be.split.runs(), {"toy/motion": design}, "auto"))) < 0.05
+
+
+def test_encoders_that_cannot_be_used_are_named(layers, brain, split):
+    from sklearn.multioutput import MultiOutputRegressor
+    from sklearn.svm import SVR
+
+    class Broken(linear_model.LinearRegression):
+        def fit(self, X, y):
+            raise RuntimeError("out of luck")
+
+    one = layers["toy/small"]
+    with pytest.raises(InputError, match=r"pass an instance.*encoder=Ridge\(\)"):
+        be.score_layers(one, brain, split=split, encoder=linear_model.Ridge)
+    with pytest.raises(InputError, match=r"(?s)encoder SVR, layer 'toy/small'.*MultiOutputRegressor\(SVR") as caught:
+        be.score_layers(one, brain, split=split, encoder=SVR())
+    assert isinstance(caught.value.__cause__, ValueError)
+    with pytest.raises(InputError, match=r"(?s)encoder Broken, layer 'toy/small'.*RuntimeError: out of luck") as caught:
+        be.score_layers(one, brain, split=split, encoder=Broken())
+    assert isinstance(caught.value.__cause__, RuntimeError) and "MultiOutput" not in str(caught.value)
+    assert np.isfinite(be.score_layers(one, brain, split=split, encoder=MultiOutputRegressor(SVR())).values).all()
+
+
+def test_components_that_could_not_be_kept_are_recorded(layers, brain, split):
+    fewer = be.score_layers(layers, brain, split=split, reduce="pca:30").provenance["reduce"]
+    assert fewer == "pca:30 (fewer components kept: toy/small 7)"
+    assert be.score_layers(layers, brain, split=split, reduce="pca:5").provenance["reduce"] == "pca:5"
+    assert be.score_layers(layers, brain, split=split).provenance["reduce"] == "none"
+
+
+def test_a_short_key_keeps_the_name_of_the_model(layers, brain, split):
+    one = layers["toy/small"]
+    assert be.score_layers({"small": one}, brain, split=split).layers == ["toy/small"]
+    assert be.score_layers({"mine": one}, brain, split=split).layers == ["mine/mine"]
+    with pytest.raises(InputError, match="same name"):
+        be.score_layers({"small": one, "toy/small": one}, brain, split=split)

@@ -152,3 +152,14 @@ def test_a_vector_averages_split_seeds_and_never_guesses_the_model(scores):
     with pytest.raises(InputError, match="several models"):
         other.vector("b")
     np.testing.assert_allclose(other.vector("n/b"), one.vector("b"))
+
+
+def test_a_ceiling_is_described_in_the_units_of_the_metric(scores):
+    variance, correlation = be.NoiseCeiling([0.5], n_repeats=3, method="m"), be.NoiseCeiling([0.5], "correlation", 3, "m")
+    assert variance.describe() == "variance ceiling of the mean of 3 repeats (m)" == variance.describe("rank")
+    assert variance.describe("pearson") == "noise ceiling on r (square root of the variance ceiling of the mean of 3 repeats, m)"
+    assert variance.describe("r2") == "noise ceiling on R² (variance ceiling of the mean of 3 repeats, m)"
+    assert correlation.describe("pearson") == "noise ceiling on r (correlation ceiling of the mean of 3 repeats, m)"
+    assert correlation.describe("r2") == "noise ceiling on R² (square of the correlation ceiling of the mean of 3 repeats, m)"
+    status = scores.normalized().ceiling_status
+    assert status.startswith("divided by the noise ceiling on r (square root of") and " and the noise ceiling on R² (variance" in status

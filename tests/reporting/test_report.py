@@ -317,3 +317,52 @@ def test_what_cannot_be_reported_leaves_nothing(tmp_path):
 
 def test_the_same_scores_give_the_same_bytes(plain, tmp_path):
     assert be.report(make(), tmp_path / "again.html", title="My study").read_bytes() == plain[1].read_bytes()
+
+
+def test_the_interval_draws_what_the_comparisons_draw():
+    from brainenc.metrics.resample import bootstrap_folds
+    from brainenc.reporting.intervals import Intervals
+
+    scores, layer, targets = make(predictions=True), "gabor/energy", np.arange(8)
+    rows = scores.test_rows["01"]
+    blocks = replace(scores, test_rows={"01": rows.assign(unit=rows["unit"] // 15).drop(columns="stimulus_id")})  # two blocks a fold
+    again = replace(scores, test_rows={"01": rows.assign(stimulus_id=[f"s{i % 30}" for i in range(60)])})  # both folds test the same
+    for one in (scores, blocks, again):
+        draws = []
+        folds = bootstrap_folds(one.test_rows["01"], 1000, 0, "report")
+        y, p = one.observed["01"][:, :8], one.predictions["01"][layer][:, :8]
+        for n in range(150):
+            r = []
+            for part, weights in folds:
+                take = np.repeat(part, weights[n].astype(int))
+                r.append([np.corrcoef(y[take, t], p[take, t])[0, 1] for t in range(8)])
+            draws.append(np.median(np.mean(r, axis=0)))
+        assert Intervals(one, "pearson").of("01", layer, targets) == pytest.approx(tuple(np.quantile(draws, [0.025, 0.975])), abs=0.04)
+    single = replace(scores, test_rows={"01": rows.assign(unit=0, stimulus_id=None)})
+    assert Intervals(single, "pearson").of("01", layer, targets) is None
+
+
+def test_a_ceiling_beside_pearson_is_named_in_units_of_r(plain, tmp_path):
+    words = "oise ceiling on r (square root of the variance ceiling of the mean of 3 repeats, ncsnr)"
+    assert words in plain[0].text
+    normal = page_of(make().normalized(), tmp_path)[0].text
+    assert f"divided by the n{words}" in normal and "There is no noise ceiling" not in normal
+    r2 = replace(make(), entries=make().entries.assign(metric="r2"))
+    text = page_of(r2, tmp_path)[0].text
+    assert "oise ceiling on R² (variance ceiling of the mean of 3 repeats, ncsnr)" in text and "ceiling on r (" not in text
+
+
+def test_a_results_folder_is_read(tmp_path, monkeypatch):
+    import brainenc.study
+
+    results = SimpleNamespace(
+        scores=lambda: {"a/set/01": make()}, plan=SimpleNamespace(name="from a folder"), failures=pd.DataFrame(columns=["step"]), provenance={}
+    )
+    asked = []
+    monkeypatch.setattr(brainenc.study, "read_results", lambda folder: asked.append(folder) or results)
+    for source in (tmp_path / "out", str(tmp_path / "out")):
+        assert "from a folder" in page_of(source, tmp_path)[0].text
+    assert asked == [tmp_path / "out", str(tmp_path / "out")]
+    monkeypatch.undo()
+    with pytest.raises(DataError, match="no finished results"):
+        be.report(tmp_path / "nothing", tmp_path / "x.html")

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import brainenc as be
-from brainenc.core.errors import DataError, InputError
+from brainenc.core.errors import BrainencError, DataError, InputError, NotFoundError
 from brainenc.study import Plan, preview, read_results, runner, steps
 
 FILES = ("scores.parquet", "summary.csv", "maps.csv", "failures.csv", "provenance.json", "plan.toml")
@@ -120,7 +120,7 @@ def test_order_and_interruptions_do_not_change_a_byte(rooms, table, tmp_path, mo
         patch.setattr(runner, "execute", interrupted)
         with pytest.raises(KeyboardInterrupt):
             be.run(table, tmp_path / "resumed")
-    with pytest.raises(DataError, match="Finish the run first: brainenc run"):
+    with pytest.raises(DataError, match="run is unfinished.*Start it again: brainenc run"):
         read_results(tmp_path / "resumed")
     assert _bytes(be.run(table, tmp_path / "resumed").root) == whole
 
@@ -130,8 +130,86 @@ def test_a_finished_run_does_nothing_again(rooms, table, tmp_path):
     before, extractions = _bytes(root), len(rooms.extractions)
     assert _bytes(be.run(table, root).root) == before and len(rooms.extractions) == extractions
     table["analysis"][0]["models"].append("third")
-    be.run(table, root)
+    be.run(table, root, overwrite=True)
     assert len(rooms.extractions) > extractions and len(read_results(root).provenance["tasks"]) == 12
+
+
+def test_a_finished_study_of_another_plan_is_not_touched_unless_that_is_asked_for(rooms, table, tmp_path):
+    root = be.run(table, tmp_path / "out").root
+    before = _bytes(root)
+    (root / "maps" / "old.txt").write_text("of the first study")
+    other = {**table, "analysis": [{**table["analysis"][0], "models": ["driver"], "subjects": ["02"]}]}
+    with pytest.raises(InputError, match=r"finished study of another plan.*--out.*--overwrite"):
+        be.run(other, root)
+    assert {name: content for name, content in _bytes(root).items() if not name.endswith("old.txt")} == before
+    fresh = _bytes(be.run(other, tmp_path / "fresh").root)
+    extractions = len(rooms.extractions)
+    assert _bytes(be.run(other, root, overwrite=True).root) == fresh and len(rooms.extractions) == extractions  # from the store
+
+
+def test_an_interrupted_other_run_never_mixes_plan_and_scores(rooms, table, tmp_path, monkeypatch):
+    root = be.run(table, tmp_path / "out").root
+    other = {**table, "seed": 9}
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runner, "execute", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            be.run(other, root, overwrite=True)
+    assert {path.name for path in root.iterdir()} == {"plan.toml", "store"}
+    with pytest.raises(DataError, match="run is unfinished"):
+        read_results(root)
+    assert be.run(other, root).plan.seed == 9
+
+
+def test_other_versions_resume_and_a_folder_that_disagrees_is_refused(rooms, table, tmp_path):
+    root = be.run(table, tmp_path / "out").root
+    told = json.loads((root / "provenance.json").read_text())
+    told["plan"]["environment"]["numpy"] = "0.1"
+    (root / "provenance.json").write_text(json.dumps(told))
+    with pytest.raises(DataError, match="run is unfinished.*different plans"):
+        read_results(root)
+    assert be.run(table, root).plan.environment["numpy"] != "0.1"
+    (root / "summary.csv").unlink()
+    with pytest.raises(DataError, match=r"run is unfinished.*no summary\.csv"):
+        read_results(root)
+
+
+def test_overwriting_leaves_a_folder_that_is_not_of_a_run(rooms, table, tmp_path):
+    (tmp_path / "maps").mkdir()
+    (tmp_path / "maps" / "mine.txt").write_text("kept")
+    be.run(table, tmp_path, overwrite=True)
+    assert (tmp_path / "maps" / "mine.txt").read_text() == "kept"
+
+
+@pytest.mark.parametrize(
+    ("change", "n_jobs", "error", "message"),
+    [
+        ({}, 0, InputError, "n_jobs"),
+        ({}, -2, InputError, "n_jobs"),
+        ({"models": ["unknown"]}, 1, NotFoundError, "unknown model 'unknown'"),
+        ({"roi": ["V9"]}, 1, BrainencError, "V9"),
+        ({"subjects": ["lost"]}, 1, DataError, "no such file"),
+    ],
+)
+def test_a_refused_run_leaves_nothing_behind(rooms, table, tmp_path, caplog, change, n_jobs, error, message):
+    table["analysis"][0] |= change
+    with pytest.raises(error, match=message):
+        be.run(table, tmp_path / "out", n_jobs=n_jobs)
+    assert not list(tmp_path.iterdir()) and not [record for record in caplog.records if record.levelname == "WARNING"]
+
+
+def test_jobs_are_checked_on_a_finished_folder_and_plans_made_in_python_too(rooms, table, tmp_path):
+    from dataclasses import replace
+
+    root = be.run(table, tmp_path / "out").root
+    with pytest.raises(InputError, match="n_jobs"):
+        be.run(table, root, n_jobs=0)
+    with pytest.raises(InputError, match="threads"):
+        be.run(replace(Plan.from_dict(table), threads=0), tmp_path / "new")
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_damaged_entry_is_computed_again(rooms, table, tmp_path):

@@ -37,7 +37,7 @@ def execute(args: argparse.Namespace) -> int:
     say("two simulated subjects, three families of models, every layer against every region; nothing is downloaded")
     plan = demo_plan(root, args.seed)
     _look_once(args.seed)
-    results = run(plan, root, progress=progress(args))
+    results = run(plan, root, progress=progress(args), overwrite=args.overwrite)
     if len(results.summary):
         verdict = compare(results, args.seed)
         atomic.write_csv(root / "demo.csv", verdict, index=False)
@@ -61,7 +61,7 @@ def demo_plan(root: Path, seed: int) -> dict[str, Any]:
     """Return the plan of the demo; another seed than 0 is another simulation, described by a manifest in the results folder."""
     dataset = "insilico"
     if seed:
-        dataset = str(atomic.write_text(root / "insilico.toml", MANIFEST.format(seed=seed)).resolve())
+        dataset = str(atomic.write_text(root / f"seed-{seed}" / "insilico.toml", MANIFEST.format(seed=seed)).resolve())
     analysis = {
         "name": "demo", "dataset": dataset, "subjects": list(SUBJECTS), "models": list(MODELS), "metric": ["pearson", "r2"],
         "split": {"kind": "column", "name": "split", "test": "test"},

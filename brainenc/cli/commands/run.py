@@ -27,7 +27,7 @@ def run_plan(plan: Plan, args: argparse.Namespace) -> int:
         return _preview(plan, args)
     from brainenc.study import run
 
-    results = run(plan, args.out, n_jobs=args.n_jobs, progress=progress(args))
+    results = run(plan, args.out, n_jobs=args.n_jobs, progress=progress(args), overwrite=args.overwrite)
     show(best_layers(results))
     say(f"\ntables, maps and provenance: {results.root}")
     if args.report:
@@ -70,8 +70,8 @@ def _preview(plan: Plan, args: argparse.Namespace) -> int:
 
     seen = preview(plan, args.out)
     table = seen.table
-    for failure in seen.failures:
-        say(f"cannot be listed: {failure.where['dataset']} {failure.where['subject'] or ''} {failure.where['model'] or ''}: {failure.message}")
+    for dataset, model, message in dict.fromkeys((f.where["dataset"], f.where["model"], f.message) for f in seen.failures):
+        say(f"cannot be listed: {' '.join(part for part in (dataset, model) if part)}: {message}")
     if len(table):
         shown = table.drop(columns=["key"]).assign(memory=[human_bytes(n) for n in table["memory"]])
         show(shown.dropna(axis=1, how="all"))

@@ -9,12 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from brainenc.cli.commands.run import run_plan
+from brainenc.core.checks import slug
 from brainenc.core.errors import InputError
 
 
 def execute(args: argparse.Namespace) -> int:
     """Build the plan, then run or preview it."""
+    args.out = out_of(args)
     return run_plan(make_plan(args), args)
+
+
+def out_of(args: argparse.Namespace) -> str:
+    """Return the results folder: ``--out``, or one that is named after the data set."""
+    return args.out or f"{slug(Path(args.dataset).stem if args.dataset.endswith('.toml') else args.dataset)}-scores"
 
 
 def make_plan(args: argparse.Namespace) -> Any:
@@ -31,7 +38,7 @@ def make_plan(args: argparse.Namespace) -> Any:
     if args.detrend or args.standardize:
         analysis["clean"] = {"detrend": args.detrend, **({"standardize": args.standardize} if args.standardize else {})}
     table = {
-        "name": Path(args.out).name or "score", "memory": args.memory, "threads": args.threads, "dtype": args.dtype, "device": args.device,
+        "name": Path(out_of(args)).name or "score", "memory": args.memory, "threads": args.threads, "dtype": args.dtype, "device": args.device,
         "batch_size": args.batch_size, "analysis": [{name: value for name, value in analysis.items() if value is not None}],
     }  # fmt: skip
     return Plan.from_dict(table, where="arguments", base=Path.cwd())

@@ -14,7 +14,7 @@ from brainenc.core.rng import check_seed
 from brainenc.nouns import FeatureSpace, Responses, Scores, Split, splits
 from brainenc.study.schema import TEXT, Key, as_list, check_arguments, read_table
 
-VERSION = 1
+VERSION = 2
 SPLITS: dict[str, Callable[..., Split]] = {
     "images": splits.images, "kfold": splits.kfold, "runs": splits.runs, "blocks": splits.blocks, "column": splits.column,
 }  # fmt: skip
