@@ -145,5 +145,5 @@ def _note(table: Summary, scores: Scores, hidden: int) -> str:
         else "Band: interquartile range over the targets"
     )
     more = f" {hidden} further regions are not drawn." if hidden else ""
-    ceiling = f"{'Dashed: ' if np.isfinite(table.ceiling).any() else ''}{ceiling_words(scores, table.metric)}"
+    ceiling = f"Dashed: {scores.ceiling.describe(table.metric)}" if scores.ceiling and np.isfinite(table.ceiling).any() else ceiling_words(scores, table.metric)
     return f"Median over the targets of a region. {who}. {ceiling}. Split: {scores.split}.{more}"

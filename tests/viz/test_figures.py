@@ -151,3 +151,11 @@ def test_contact_sheet_draws_the_images(tmp_path):
     assert len([ax for ax in figure.axes if ax.images]) == 2
     seen = pixels(figure).reshape(-1, 3)
     assert ((seen == [255, 0, 0]).all(axis=1)).any() and ((seen == [0, 0, 255]).all(axis=1)).any()
+
+
+def test_captions_name_the_ceiling_in_units_of_the_metric(make_scores):
+    for metric, words in (("pearson", "on r (square root of the variance ceiling"), ("r2", "on R² (variance ceiling")):
+        scores = make_scores(metrics=(metric,))
+        for figure in (viz.layer_region_heatmap(scores), viz.layer_profiles(scores), viz.score_vs_ceiling(scores)):
+            shown = " ".join(" ".join(texts(figure)).split())
+            assert f"oise ceiling {words} of the mean of 3 repeats" in shown
