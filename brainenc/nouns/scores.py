@@ -123,6 +123,7 @@ class Scores:
             first, values=np.concatenate([s.values for s in scores]), entries=pd.concat([s.entries for s in scores], ignore_index=True),
             inner=join("inner"), alpha=join("alpha"), p=join("p"), q=join("q"),
             predictions={name: {k: v for s in scores for k, v in s.predictions.get(name, {}).items()} for name in subjects},
+            provenance={**first.provenance, **_joined_facts([s.provenance for s in scores])},
         )  # fmt: skip
 
     @property
@@ -356,6 +357,18 @@ class Scores:
 def _join(parts: list[Floats | None]) -> Floats | None:
     known = [part for part in parts if part is not None]
     return np.concatenate(known) if len(known) == len(parts) else None
+
+
+def _joined_facts(parts: list[Mapping[str, Any]]) -> dict[str, Any]:
+    """Join the facts that are kept layer by layer (mappings), and texts that differ."""
+    joined: dict[str, Any] = {}
+    for key, value in parts[0].items():
+        values = [part[key] for part in parts if key in part]
+        if isinstance(value, Mapping):
+            joined[key] = {k: v for one in values for k, v in one.items()}
+        elif isinstance(value, str):
+            joined[key] = "; ".join(dict.fromkeys(map(str, values)))
+    return joined
 
 
 def _median(values: Floats) -> float:

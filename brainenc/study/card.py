@@ -26,7 +26,8 @@ def write_card(results: Results, *, n_boot: int = 1000) -> str:
         chosen = scores.entry(metric=metric)
         by = "roi" if "roi" in scores.targets and scores.targets["roi"].notna().any() else "subject"
         seeds = ", ".join(str(seed) for seed in dict.fromkeys(chosen.entries["seed"]))
-        lines = [f"{name}: {metric}, median over targets; split {scores.split}; split seed {seeds}; {scores.ceiling_status}"]
+        ceiling = scores.ceiling_status if scores.ceiling is None else scores.ceiling.describe(metric)
+        lines = [f"{name}: {metric}, median over targets; split {scores.split}; split seed {seeds}; {ceiling}"]
         for region in dict.fromkeys(scores.targets[by].dropna()):
             lines.append(_region(chosen, by, region, metric, n_boot, results.plan.seed))
         blocks.append("\n".join(lines))

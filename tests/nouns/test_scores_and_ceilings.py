@@ -99,8 +99,12 @@ def test_selection_cuts_everything_alike(scores):
 
 
 def test_stacking_layers_gives_back_the_whole(scores):
+    from dataclasses import replace
+
     parts = [scores.entry(layer=name) for name in "abc"]
+    parts = [replace(part, provenance={"edge_share": {part.layers[0]: 0.1 * i}, "seed": 0}) for i, part in enumerate(parts)]
     whole = be.Scores.stack(parts)
+    assert list(whole.provenance["edge_share"]) == ["m/a", "m/b", "m/c"] and whole.provenance["seed"] == 0
     np.testing.assert_array_equal(whole.values, scores.values)
     assert whole.layers == scores.layers and set(whole.predictions["01"]) == {"m/a", "m/b", "m/c"}
     with pytest.raises(InputError, match="same targets"):
