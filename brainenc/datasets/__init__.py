@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from brainenc.core.lazy import lazy
 
 if TYPE_CHECKING:
     from brainenc.datasets.catalogue import describe, manifest, names, units
@@ -25,8 +26,4 @@ _PUBLIC = {
 
 __all__ = ["Loaded", "Manifest", "describe", "fetch", "fetch_plan", "load", "manifest", "names", "units"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _PUBLIC:
-        raise AttributeError(f"module 'brainenc.datasets' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"brainenc.datasets.{_PUBLIC[name]}"), name)
+__getattr__ = lazy(__name__, _PUBLIC)

@@ -5,8 +5,9 @@ The names load on first use, so that importing the room stays light.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from brainenc.core.lazy import lazy
 
 if TYPE_CHECKING:
     from brainenc.encoding.compare import compare_layers, winners
@@ -27,13 +28,7 @@ _WHERE = {
 
 __all__ = ["Ridge", "RidgePath", "compare_layers", "delay_space", "design", "fit_path", "score_layers", "winners"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
-        raise AttributeError(f"module 'brainenc.encoding' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"brainenc.encoding.{_WHERE[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy(__name__, _WHERE)
 
 
 def __dir__() -> list[str]:

@@ -6,25 +6,18 @@ A model family is one file in ``features/models``; other packages add theirs thr
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from brainenc.core.lazy import lazy
 
 _PUBLIC = {
-    "extract": "brainenc.features.extraction",
-    "list_layers": "brainenc.features.listing",
-    "list_models": "brainenc.features.listing",
-    "split_words": "brainenc.features.words",
+    "extract": "extraction",
+    "list_layers": "listing",
+    "list_models": "listing",
+    "split_words": "words",
 }
 
 __all__ = ["extract", "list_layers", "list_models", "split_words"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _PUBLIC:
-        raise AttributeError(f"module 'brainenc.features' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_PUBLIC[name]), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy(__name__, _PUBLIC)
 
 
 def __dir__() -> list[str]:

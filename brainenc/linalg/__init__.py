@@ -5,8 +5,9 @@ The names load on first use, so that importing a room above does not import torc
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from brainenc.core.lazy import lazy
 
 if TYPE_CHECKING:
     from brainenc.linalg.decompose import eigh, svd
@@ -38,10 +39,4 @@ __all__ = [
     "svd",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
-        raise AttributeError(f"module 'brainenc.linalg' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"brainenc.linalg.{_WHERE[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy(__name__, _WHERE)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from brainenc.core.lazy import lazy
 
 if TYPE_CHECKING:
     from brainenc.loaders.arrays import load_array
@@ -41,8 +42,4 @@ __all__ = [
     "stimulus_fingerprint",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _PUBLIC:
-        raise AttributeError(f"module 'brainenc.loaders' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"brainenc.loaders.{_PUBLIC[name]}"), name)
+__getattr__ = lazy(__name__, _PUBLIC)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from brainenc.core.lazy import lazy
 
 if TYPE_CHECKING:
     from brainenc.metrics.ceilings import from_repeats
@@ -39,10 +40,4 @@ __all__ = [
     "r2",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _PUBLIC:
-        raise AttributeError(f"module 'brainenc.metrics' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"brainenc.metrics.{_PUBLIC[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy(__name__, _PUBLIC)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from brainenc.core.lazy import lazy
 
 _PUBLIC = {
     "Analysis": "plan",
@@ -19,10 +18,4 @@ _PUBLIC = {
 
 __all__ = ["Analysis", "ModelSpec", "Plan", "Results", "dask_executor", "preview", "process_pool", "read_results", "run"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _PUBLIC:
-        raise AttributeError(f"module 'brainenc.study' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"brainenc.study.{_PUBLIC[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy(__name__, _PUBLIC)
