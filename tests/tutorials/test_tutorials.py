@@ -30,3 +30,13 @@ def test_the_blocks_of_the_readme_run(monkeypatch, tmp_path):
     scope: dict[str, object] = {}
     for block in blocks:
         exec(compile(block, "README.md", "exec"), scope)  # noqa: S102
+
+
+def test_the_plan_of_the_readme_is_a_plan():
+    import tomllib
+
+    from brainenc.study import Plan
+
+    (block,) = re.findall(r"```toml\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.S)
+    plan = Plan.from_dict(tomllib.loads(block))
+    assert [model.name for model in plan.analyses[0].models] == ["gabor", "toyclip", "table:concepts"]
