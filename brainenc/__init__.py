@@ -45,7 +45,7 @@ _PUBLIC = {
     "report": "brainenc.reporting",
 }
 _NAMESPACES = {"split": "brainenc.nouns.splits"}
-_ROOMS = ("datasets", "encoding", "features", "loaders", "metrics", "simulate", "study", "viz")
+_ROOMS = ("datasets", "encoding", "features", "frequency", "loaders", "metrics", "rsa", "simulate", "study", "viz")
 
 __all__ = sorted([*_PUBLIC, *_NAMESPACES, "__version__"])
 
