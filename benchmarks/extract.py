@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
 import psutil
+from _measure import clocked
 
 
 def main() -> None:
@@ -88,9 +88,7 @@ def _one(adapter, batch) -> None:
 
 
 def _seconds(work) -> tuple[float, float]:
-    wall, cpu = time.perf_counter(), time.process_time()
-    work()
-    return time.perf_counter() - wall, time.process_time() - cpu
+    return clocked(work)[:2]
 
 
 if __name__ == "__main__":

@@ -16,14 +16,10 @@ import importlib.util
 import json
 import subprocess
 import sys
-import time
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-
-Fit = Callable[[], Any]
+from _measure import Work as Fit
+from _measure import clocked, gemm_rate, peak, use_threads
 
 
 def data(n: int, p: int, t: int, dtype: str, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -61,36 +57,6 @@ def contenders(X: np.ndarray, Y: np.ndarray, alphas: np.ndarray, folds: int, wan
     return {name: fit for name, fit in found.items() if not wanted or name in wanted}
 
 
-def status_bytes(field: str) -> int:
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(field + ":"):
-            return int(line.split()[1]) * 1024
-    return 0
-
-
-def peak(fit: Fit) -> int:
-    """Growth of the resident set during one fit (Linux: the high-water mark can be reset)."""
-    Path("/proc/self/clear_refs").write_text("5")
-    before = status_bytes("VmRSS")
-    fit()
-    return status_bytes("VmHWM") - before
-
-
-def gemm_rate(dtype: str) -> float:
-    """Multiply-adds a second, times two, of a large product."""
-    import torch
-
-    a = torch.randn(1000, 1000, dtype=getattr(torch, dtype))
-    best = min(timed(lambda: a @ a) for _ in range(10))
-    return 2e9 / best
-
-
-def timed(work: Fit) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
 def floor_flops(n: int, p: int, t: int, n_alphas: int, folds: int) -> float:
     """Operations of the products in our k-fold fit: Gram, projection of the targets, held-out predictions, weights."""
     m, held = min(n, p), n // folds
@@ -118,21 +84,16 @@ def main() -> None:
             fit()  # imports and thread pools are not the method's memory
         print(json.dumps({name: peak(fit) for name, fit in fits.items()}))
         return
-    import torch
-    from threadpoolctl import threadpool_limits
-
     if args.threads:
-        torch.set_num_threads(args.threads)
-        threadpool_limits(args.threads)
+        use_threads(args.threads)
     times: dict[str, float] = dict.fromkeys(fits, np.inf)
     work: dict[str, float] = dict.fromkeys(fits, np.inf)
     chosen = {}
     for _ in range(args.repeat):
         for name, fit in fits.items():
-            start, spent = time.perf_counter(), time.process_time()
-            chosen[name] = np.asarray(fit())
-            times[name] = min(times[name], time.perf_counter() - start)
-            work[name] = min(work[name], time.process_time() - spent)
+            seconds, spent, result = clocked(fit)
+            chosen[name] = np.asarray(result)
+            times[name], work[name] = min(times[name], seconds), min(work[name], spent)
     reference = next(iter(fits))
     floor = floor_flops(args.n, args.p, args.t, len(alphas), args.folds) / gemm_rate(args.dtype)
     print(f"n={args.n} p={args.p} t={args.t} alphas={len(alphas)} folds={args.folds} {args.dtype}; ratios to {reference!r}")
