@@ -93,3 +93,70 @@ def crossnobis(size: str) -> Case:
 
     # fold means through the precision and one Gram of the sum; the grams of the folds
     return Case(ours, peer, largest, flops=2.0 * n * p * p * 1 + 2.0 * n * n * p * 1)
+
+
+@case
+def unbalanced_crossnobis(size: str) -> Case:
+    """Crossnobis of an unbalanced design: 200 conditions, 1500 trials, 500 channels, 8 runs."""
+    n, trials, p = at(size, (5, 40, 4), (50, 300, 100), (200, 1500, 500))
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((trials, p))
+    conditions = np.concatenate([np.arange(n), np.arange(n), rng.integers(n, size=trials - 2 * n)])
+    runs = np.concatenate([np.zeros(n, int), np.ones(n, int), rng.integers(8, size=trials - 2 * n)])
+
+    def ours() -> Any:
+        import brainenc as be
+
+        return be.rsa.rdm(X, metric="crossnobis", conditions=conditions, folds=runs, weighting="trials").values[0]
+
+    def peer() -> Any:
+        from rsatoolbox.rdm import calc_rdm_unbalanced
+
+        return calc_rdm_unbalanced(dataset(X, conds=conditions, runs=runs), method="crossnobis", descriptor="conds", cv_descriptor="runs").dissimilarities[0]
+
+    return Case(ours, peer, largest, flops=2.0 * n * n * p)
+
+
+@case
+def crossnobis_movie(size: str) -> Case:
+    """Crossnobis at every time point: 40 conditions x 16 folds x 64 channels x 100 times."""
+    n, folds, p, times = at(size, (5, 3, 4, 6), (40, 4, 16, 20), (40, 16, 64, 100))
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((folds * n, p, times))
+    conditions, runs = np.tile(np.arange(n), folds), np.repeat(np.arange(folds), n)
+
+    def ours() -> Any:
+        import brainenc as be
+
+        return be.rsa.rdm_movie(X, np.arange(times), metric="crossnobis", conditions=conditions, folds=runs).values
+
+    def peer() -> Any:
+        from rsatoolbox.data import TemporalDataset
+        from rsatoolbox.rdm import calc_rdm_movie
+
+        data = TemporalDataset(X, obs_descriptors={"conds": conditions, "runs": runs}, time_descriptors={"time": np.arange(times)})
+        return calc_rdm_movie(data, method="crossnobis", descriptor="conds", cv_descriptor="runs").dissimilarities
+
+    return Case(ours, peer, largest, flops=2.0 * n * n * p * times * 2)
+
+
+@case
+def shrinkage_gram(size: str) -> Case:
+    """Patterns whitened by a shrunken precision, X W X': 1500 channels, 300 residuals, 92 conditions."""
+    n, p, count = at(size, (5, 8, 6), (20, 300, 100), (92, 1500, 300))
+    rng = np.random.default_rng(0)
+    X, residuals = rng.standard_normal((n, p)), rng.standard_normal((count, p))
+
+    def ours() -> Any:
+        import brainenc as be
+
+        return be.rsa.rdm(X, metric="mahalanobis", noise=be.rsa.noise_model(residuals, method="schaefer_strimmer")).values[0]
+
+    def peer() -> Any:
+        from rsatoolbox.data.noise import prec_from_residuals
+        from rsatoolbox.rdm import calc_rdm
+
+        precision = prec_from_residuals(residuals, method="shrinkage_diag")
+        return calc_rdm(dataset(X, conds=np.arange(n)), method="mahalanobis", descriptor="conds", noise=precision).dissimilarities[0]
+
+    return Case(ours, peer, largest, flops=2.0 * count * count * p)
