@@ -9,7 +9,7 @@ from brainenc.core.lazy import lazy
 if TYPE_CHECKING:
     from brainenc.metrics.ceilings import from_repeats
     from brainenc.metrics.multiple import fdr_bh, fdr_by
-    from brainenc.metrics.resample import bootstrap_pearson, bootstrap_weights, permutation_p, permutations
+    from brainenc.metrics.resample import bootstrap_pearson, bootstrap_weights, fold_labels, permutation_p, permutations, sign_flips
     from brainenc.metrics.scores import get, names, pearson, r2
 
 _PUBLIC = {
@@ -17,6 +17,7 @@ _PUBLIC = {
     "bootstrap_weights": "resample",
     "fdr_bh": "multiple",
     "fdr_by": "multiple",
+    "fold_labels": "resample",
     "from_repeats": "ceilings",
     "get": "scores",
     "names": "scores",
@@ -24,6 +25,7 @@ _PUBLIC = {
     "permutation_p": "resample",
     "permutations": "resample",
     "r2": "scores",
+    "sign_flips": "resample",
 }
 
 __all__ = [
@@ -31,6 +33,7 @@ __all__ = [
     "bootstrap_weights",
     "fdr_bh",
     "fdr_by",
+    "fold_labels",
     "from_repeats",
     "get",
     "names",
@@ -38,6 +41,7 @@ __all__ = [
     "permutation_p",
     "permutations",
     "r2",
+    "sign_flips",
 ]
 
 __getattr__ = lazy(__name__, _PUBLIC)

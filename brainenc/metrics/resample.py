@@ -182,6 +182,48 @@ def bootstrap_weights(n_rows: int, n: int, seed: int, *keys: object, units: npt.
     return counts[:, codes].astype(np.float64)
 
 
+def sign_flips(n_units: int, n: int, seed: int, *keys: object) -> Floats:
+    """Return signs ±1 of shape (n_drawn, n_units) for tests of a symmetric null; the unflipped pattern is not among the exact ones.
+
+    Where ``n`` is at least the 2^n_units − 1 other patterns there are, every one of them comes once, and the test is exact.
+
+    Parameters
+    ----------
+    n_units, n : int
+        Subjects; patterns wanted.
+    seed : int
+    *keys : object
+        Names of what is drawn.
+
+    Examples
+    --------
+    >>> sign_flips(2, 100, 0)
+    array([[-1.,  1.],
+           [ 1., -1.],
+           [-1., -1.]])
+    """
+    if n_units < 2:
+        raise InputError("nothing to flip", where="sign_flips", expected="at least two units", got=n_units)
+    if n_units < 31 and n >= 2**n_units - 1:
+        bits = (np.arange(1, 2**n_units)[:, None] >> np.arange(n_units)) & 1
+        return 1.0 - 2.0 * bits
+    return 1.0 - 2.0 * generator(seed, "sign flip", *keys).integers(0, 2, size=(n, n_units))
+
+
+def fold_labels(n_units: int, n_folds: int, n: int, seed: int, *keys: object) -> npt.NDArray[np.intp]:
+    """Return ``n`` random assignments (n, n_units) of the units to folds 0 … n_folds − 1 that differ by at most one in size.
+
+    Examples
+    --------
+    >>> np.bincount(fold_labels(7, 3, 1, 0)[0])
+    array([3, 2, 2])
+    """
+    if not 2 <= n_folds <= n_units:
+        raise InputError("folds and units do not fit", where="fold_labels", expected=f"2 to {n_units} folds", got=n_folds)
+    rng = generator(seed, "folds", *keys)
+    return np.stack([rng.permutation(np.arange(n_units) % n_folds) for _ in range(n)])
+
+
 def bootstrap_folds(rows: pd.DataFrame, n: int, seed: int, *keys: object, pooled: bool = False) -> list[tuple[npt.NDArray[np.intp], Floats]]:
     """Return the rows and bootstrap weights (n, n_rows) of each fold, or of all rows together where predictions were pooled.
 

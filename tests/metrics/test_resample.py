@@ -144,3 +144,23 @@ def test_folds_are_drawn_apart_unless_they_test_the_same_stimuli():
     scans = pd.DataFrame({"fold": np.repeat([0, 1], 4), "unit": [0, 0, 1, 1] * 2, "stimulus_id": list("aabbabab")})
     (_, first), (_, second) = bootstrap_folds(scans, 50, 0)
     assert (first.sum(axis=1) == 4).all() and (first[:, :2] != second[:, :2]).any()
+
+
+def test_sign_flips_are_every_pattern_once_where_few_subjects_allow_it():
+    exact = metrics.sign_flips(4, 15, 0)
+    assert {tuple(row) for row in exact} == set(itertools.product([-1.0, 1.0], repeat=4)) - {(1.0,) * 4}
+    drawn = metrics.sign_flips(9, 100, 0)
+    assert drawn.shape == (100, 9) and set(np.unique(drawn)) == {-1.0, 1.0}
+    np.testing.assert_array_equal(drawn, metrics.sign_flips(9, 100, 0))
+    with pytest.raises(InputError, match="nothing to flip"):
+        metrics.sign_flips(1, 10, 0)
+
+
+def test_fold_labels_are_balanced_and_seeded():
+    labels = metrics.fold_labels(11, 4, 6, 0, "conditions")
+    for row in labels:
+        assert sorted(np.bincount(row, minlength=4)) == [2, 3, 3, 3]
+    assert (labels[0] != labels[1]).any()
+    np.testing.assert_array_equal(labels, metrics.fold_labels(11, 4, 6, 0, "conditions"))
+    with pytest.raises(InputError, match="folds and units"):
+        metrics.fold_labels(3, 4, 1, 0)
