@@ -5,6 +5,9 @@ The names load on first use, so that importing the room stays light.
 
 from __future__ import annotations
 
+import importlib
+from typing import Any
+
 from brainenc.core.lazy import lazy
 
 # one line a name, sorted; the value is the module below this folder
@@ -12,8 +15,15 @@ _WHERE: dict[str, str] = {}
 
 __all__: list[str] = []
 
-__getattr__ = lazy(__name__, _WHERE)
+# rooms within the room, reached as be.rsa.<name>
+_NAMESPACES = ("topology",)
+
+_find = lazy(__name__, _WHERE)
+
+
+def __getattr__(name: str) -> Any:
+    return importlib.import_module(f"{__name__}.{name}") if name in _NAMESPACES else _find(name)
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted([*__all__, *_NAMESPACES])
