@@ -1,7 +1,9 @@
 """The containers: data, selection, validation, save and read. Whatever computes lives in a room above."""
 
 from brainenc.nouns.ceiling import NoiseCeiling
+from brainenc.nouns.evaluation import Evaluation
 from brainenc.nouns.features import FeatureSpace
+from brainenc.nouns.neighbourhoods import Neighbourhoods
 from brainenc.nouns.persist import read
 from brainenc.nouns.rdms import RDMs
 from brainenc.nouns.responses import Responses
@@ -22,7 +24,9 @@ __all__ = [
     "ArraySpace",
     "CiftiSpace",
     "ContactSpace",
+    "Evaluation",
     "FeatureSpace",
+    "Neighbourhoods",
     "NoiseCeiling",
     "RDMs",
     "Responses",

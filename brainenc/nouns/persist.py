@@ -24,8 +24,8 @@ from brainenc.io.paths import existing_file
 SCHEMA = 1
 HEADER = "header"
 NOUNS = (
-    "ArraySpace", "CiftiSpace", "ContactSpace", "FeatureSpace", "NoiseCeiling", "RDMs", "Responses", "Scores", "SensorSpace",
-    "Split", "StimulusSet", "SurfaceSpace", "VolumeSpace",
+    "ArraySpace", "CiftiSpace", "ContactSpace", "Evaluation", "FeatureSpace", "Neighbourhoods", "NoiseCeiling", "RDMs", "Responses", "Scores",
+    "SensorSpace", "Split", "StimulusSet", "SurfaceSpace", "VolumeSpace",
 )  # fmt: skip
 
 

@@ -59,7 +59,7 @@ class ArraySpace:
         flat = np.asarray(array, dtype=np.float64).reshape(-1)
         return flat if self.cells is None else flat[self.cells]
 
-    def neighbourhoods(self, radius_mm: float) -> Iterator[Index]:
+    def neighbourhoods(self, radius_mm: float, *, centres: Index | None = None) -> Iterator[Index]:
         """A plain array has no millimetres: refuse."""
         raise InputError("a plain array has no distances in millimetres", where="ArraySpace.neighbourhoods", fix="give the responses a space with coordinates")
 

@@ -11,6 +11,8 @@ import numpy.typing as npt
 from brainenc.core.errors import InputError
 
 Index = npt.NDArray[np.intp]
+HEMISPHERES = ("left", "right")
+REACH = 1 + 1e-12  # a place whose distance is the radius belongs to the ball, whatever the rounding
 
 
 @runtime_checkable
@@ -30,8 +32,8 @@ class Space(Protocol):
         """Return the image, evoked, table or array that shows one number per target."""
         ...
 
-    def neighbourhoods(self, radius_mm: float) -> Iterator[Index]:
-        """Yield, for each target, the columns within ``radius_mm`` of it (itself among them)."""
+    def neighbourhoods(self, radius_mm: float, *, centres: Index | None = None) -> Iterator[Index]:
+        """Yield, for each target or each of ``centres``, the sorted columns within ``radius_mm`` of it (itself among them)."""
         ...
 
 
@@ -50,14 +52,44 @@ def check_radius(radius_mm: float) -> float:
     return float(radius_mm)
 
 
-def balls(coordinates: npt.NDArray[np.float64], radius_mm: float) -> Iterator[Index]:
-    """Yield, for each point (mm), the sorted indices of the points within the radius."""
+def check_window(seconds: float) -> float:
+    """Return a non-negative half-width in seconds; infinite means all times."""
+    if not seconds >= 0:
+        raise InputError("a time window is a non-negative number of seconds", got=seconds)
+    return float(seconds)
+
+
+def as_centres(centres: npt.ArrayLike | None, n_targets: int) -> Index:
+    """Return the positions of the centres among the targets: all of them for None, those that are true of a mask."""
+    if centres is None:
+        return np.arange(n_targets)
+    given = np.asarray(centres)
+    if given.dtype == bool:
+        if given.shape != (n_targets,):
+            raise InputError("a mask of centres has one entry per target", where="neighbourhoods", expected=f"({n_targets},)", got=given.shape)
+        return np.flatnonzero(given)
+    if given.ndim != 1 or (given.size and (given.dtype.kind not in "iu" or given.min() < 0 or given.max() >= n_targets)):
+        raise InputError("centres are positions of targets", where="neighbourhoods", expected=f"whole numbers from 0 to {n_targets - 1}", got=given)
+    return given.astype(np.intp)
+
+
+def rows_of(values: Index, counts: npt.NDArray[Any]) -> Iterator[Index]:
+    """Yield consecutive pieces of ``values``, as many of each as ``counts`` says."""
+    ends = np.cumsum(counts)
+    for start, stop in zip(ends - counts, ends, strict=True):
+        yield values[start:stop]
+
+
+def balls(coordinates: npt.NDArray[np.float64], radius_mm: float, centres: Index | None = None) -> Iterator[Index]:
+    """Yield, for each point or each of ``centres`` (mm), the sorted indices of the points within the radius."""
     from scipy.spatial import cKDTree
 
     finite = np.asarray(np.isfinite(coordinates).all(axis=1))
     if not finite.all():
         raise InputError("targets without coordinates have no neighbourhood", got=f"{int((~finite).sum())} of {len(finite)} without x, y, z")
+    reach = check_radius(radius_mm) * REACH
+    chosen = as_centres(centres, len(coordinates))
     tree = cKDTree(coordinates)
-    reach = check_radius(radius_mm) * (1 + 1e-12)
-    for point in coordinates:
-        yield np.sort(np.asarray(tree.query_ball_point(point, reach), dtype=np.intp))
+    for start in range(0, len(chosen), 1024):
+        for near in tree.query_ball_point(coordinates[chosen[start : start + 1024]], reach, return_sorted=True):
+            yield np.asarray(near, dtype=np.intp)

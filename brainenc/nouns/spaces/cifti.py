@@ -10,7 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from brainenc.core.errors import InputError
-from brainenc.nouns.spaces.base import Index, as_vector
+from brainenc.nouns.spaces.base import HEMISPHERES, Index, as_centres, as_vector, check_radius
+from brainenc.nouns.spaces.lattice import lattice_balls
+from brainenc.nouns.spaces.meshes import geodesic_balls, mesh_edges, pick_mesh, targets_at
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,9 +93,38 @@ class CiftiSpace:
             raise InputError("image has other grayordinates", where="CiftiSpace.unpaint", expected=self.n_targets, got=len(axis))
         return np.asarray(image.get_fdata()[0], dtype=np.float64)
 
-    def neighbourhoods(self, radius_mm: float) -> Iterator[Index]:
-        """Grayordinates carry no surface geometry: refuse."""
-        raise InputError("a CIFTI axis holds no surface coordinates", where="CiftiSpace.neighbourhoods", fix="project to a SurfaceSpace or VolumeSpace first")
+    def neighbourhoods(self, radius_mm: float, *, centres: Index | None = None, meshes: Any = None) -> Iterator[Index]:
+        """Yield the grayordinates of the same structure within ``radius_mm`` of each one (or of ``centres``).
+
+        Vertices along the edges of ``meshes`` (``{"left": (coordinates in mm, faces), "right": …}`` or a nilearn `PolyMesh`), which a
+        CIFTI file does not hold; voxels through the affine. A neighbourhood never joins two structures.
+        """
+        chosen = as_centres(centres, self.n_targets)
+        out: list[Index] = [np.empty(0, dtype=np.intp)] * len(chosen)
+        for name in np.unique(self.structure[chosen]):
+            here = np.flatnonzero(self.structure == name)
+            places = np.flatnonzero(self.structure[chosen] == name)
+            inside = np.searchsorted(here, chosen[places])
+            for place, targets in zip(places, self._near(str(name), here, inside, check_radius(radius_mm), meshes), strict=True):
+                out[place] = targets
+        yield from out
+
+    def _near(self, name: str, here: Index, inside: Index, radius_mm: float, meshes: Any) -> Iterator[Index]:
+        """Yield the targets near each centre of one structure; ``here`` are its targets, ``inside`` the centres' places among them."""
+        if name not in self.n_vertices:
+            if self.affine is None:
+                raise InputError("these voxels have no affine", where="CiftiSpace.neighbourhoods", got=name)
+            yield from (here[near] for near in lattice_balls(self.voxel[here], np.asarray(self.affine), radius_mm, inside))
+            return
+        side = next((s for s in HEMISPHERES if name.upper().endswith(f"CORTEX_{s.upper()}")), None)
+        if meshes is None or side is None:
+            raise InputError(
+                "a CIFTI axis holds no surface coordinates", where="CiftiSpace.neighbourhoods", got=name,
+                fix='give meshes={"left": (coordinates, faces), "right": …}, or project to a SurfaceSpace or VolumeSpace first',
+            )  # fmt: skip
+        mesh = pick_mesh(meshes, side, self.n_vertices[name], "CiftiSpace.neighbourhoods")
+        found = geodesic_balls(mesh[0], mesh_edges(*mesh), self.vertex[here[inside]], radius_mm)
+        yield from targets_at(self.vertex[here], here, found)
 
     def __repr__(self) -> str:
         return f"CiftiSpace({self.n_targets} grayordinates, {len(set(self.structure.tolist()))} structures)"

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from brainenc.nouns.spaces.base import Index, as_vector, balls
+from brainenc.nouns.spaces.base import Index, as_centres, as_vector, balls, check_window
 from brainenc.nouns.tables import as_table, need_column
 
 
@@ -54,11 +54,24 @@ class ContactSpace:
         """Return the column ``value`` of a table that `paint` made."""
         return as_vector(need_column(table, "value", "ContactSpace.unpaint"), self.n_targets, "ContactSpace")
 
-    def neighbourhoods(self, radius_mm: float) -> Iterator[Index]:
-        """Yield the contacts within ``radius_mm`` of each contact (at the same time, where there are times)."""
-        times = self.table["time"].to_numpy() if "time" in self.table else None
-        for centre, near in enumerate(balls(self.coordinates, radius_mm)):
-            yield near if times is None else near[times[near] == times[centre]]
+    def neighbourhoods(self, radius_mm: float, *, centres: Index | None = None, time_window: float = 0.0) -> Iterator[Index]:
+        """Yield the contacts within ``radius_mm`` of each contact (or of ``centres``).
+
+        Where the table has times, at the same time, or at most ``time_window`` seconds away.
+        """
+        chosen = as_centres(centres, self.n_targets)
+        if "time" not in self.table:
+            yield from balls(self.coordinates, radius_mm, chosen)
+            return
+        times, points = self.table["time"].to_numpy(dtype=np.float64), self.coordinates
+        reach = check_window(time_window) + 1e-9
+        out: list[Index] = [np.empty(0, dtype=np.intp)] * len(chosen)
+        for now in np.unique(times[chosen]):
+            here = np.flatnonzero(np.abs(times - now) <= reach)
+            places = np.flatnonzero(times[chosen] == now)
+            for place, near in zip(places, balls(points[here], radius_mm, np.searchsorted(here, chosen[places])), strict=True):
+                out[place] = here[near]
+        yield from out
 
     def __repr__(self) -> str:
         return f"ContactSpace({self.n_targets} targets on {self.table['channel'].nunique()} contacts)"

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from brainenc.core.errors import InputError
-from brainenc.nouns.spaces.base import Index, as_vector, balls
+from brainenc.nouns.spaces.base import REACH, Index, as_centres, as_vector, balls, check_radius, check_window
 from brainenc.nouns.tables import as_table, need_column, unique_ids
 
 
@@ -87,13 +87,41 @@ class SensorSpace:
             raise InputError("evoked has other channels or times", where="SensorSpace.unpaint", expected=(len(self.channels), len(self.times)), got=data.shape)
         return np.asarray(data[self.channel, self.time], dtype=np.float64)
 
-    def neighbourhoods(self, radius_mm: float) -> Iterator[Index]:
-        """Yield, for each target, the pairs at the same time whose sensors are within ``radius_mm``."""
+    def neighbourhoods(self, radius_mm: float | None, *, centres: Index | None = None, time_window: float = 0.0) -> Iterator[Index]:
+        """Yield, for each target (or each of ``centres``), the pairs of nearby sensors at the same or at nearby times.
+
+        Parameters
+        ----------
+        radius_mm : float or None
+            Reach in space, among sensors of the same type (tesla and tesla per metre are not mixed); 0 is the sensor alone, None all
+            sensors of its type, wherever they are.
+        centres : ndarray of int, optional
+            Positions of targets.
+        time_window : float
+            Reach in time to either side, in seconds; infinite for all times.
+        """
+        chosen = as_centres(centres, self.n_targets)
+        near = self._near_channels(radius_mm)
+        step = self.times[1] - self.times[0] if len(self.times) > 1 else 1.0
+        reach = int(min(np.floor(check_window(time_window) / step * REACH + 1e-9), len(self.times)))
+        place = np.full((len(self.channels), len(self.times) + 2 * reach), -1, dtype=np.intp)
+        place[self.channel, self.time + reach] = np.arange(self.n_targets)
+        for target in chosen:
+            time = self.time[target]
+            found = place[near[self.channel[target]], time : time + 2 * reach + 1]
+            yield np.sort(found[found >= 0])
+
+    def _near_channels(self, radius_mm: float | None) -> list[Index]:
+        """Return, for each channel, the channels of its type within the radius."""
+        types = self.channels["type"].to_numpy()
+        if radius_mm is None:
+            return [np.flatnonzero(types == kind) for kind in types]
+        if check_radius(radius_mm) == 0:
+            return [np.array([channel]) for channel in range(len(types))]
         for column in ("x", "y", "z"):
             need_column(self.channels, column, "SensorSpace.channels")
-        near = list(balls(self.channels[["x", "y", "z"]].to_numpy(dtype=float), radius_mm))
-        for channel, time in zip(self.channel, self.time, strict=True):
-            yield np.flatnonzero((self.time == time) & np.isin(self.channel, near[channel]))
+        points = self.channels[["x", "y", "z"]].to_numpy(dtype=float)
+        return [near[types[near] == types[channel]] for channel, near in enumerate(balls(points, radius_mm))]
 
     def __repr__(self) -> str:
         return f"SensorSpace({len(self.channels)} channels × {len(self.times)} times, {self.n_targets} targets)"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -12,10 +12,10 @@ import numpy.typing as npt
 
 from brainenc.core.checks import one_of
 from brainenc.core.errors import InputError
-from brainenc.nouns.spaces.base import Index, as_vector, check_radius
+from brainenc.nouns.spaces.base import HEMISPHERES, Index, as_centres, as_vector, check_radius
+from brainenc.nouns.spaces.meshes import Mesh, geodesic_balls, mesh_edges, pick_mesh, rings_of, targets_at
 
 MESHES = {"fsaverage3": 642, "fsaverage4": 2562, "fsaverage5": 10242, "fsaverage6": 40962, "fsaverage": 163842}
-HEMISPHERES = ("left", "right")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,13 +102,50 @@ class SurfaceSpace:
             values[here] = part[self.vertex[here]]
         return values
 
-    def neighbourhoods(self, radius_mm: float) -> Iterator[Index]:
-        """Yield the targets within ``radius_mm`` of each target along the mesh's edges (geodesic, same hemisphere)."""
-        radius = check_radius(radius_mm)
-        for vertex, side in zip(self.vertex, self.hemi, strict=True):
-            reach = geodesic(self.mesh, str(side), int(vertex), radius)
-            near = np.flatnonzero(self.hemi == side)
-            yield near[np.isfinite(reach[self.vertex[near]])]
+    def neighbourhoods(self, radius_mm: float, *, centres: Index | None = None, meshes: Any = None) -> Iterator[Index]:
+        """Yield the targets within ``radius_mm`` of each target (or of ``centres``) along the mesh's edges (geodesic, same hemisphere).
+
+        ``meshes``: ``{"left": (coordinates in mm, faces), "right": …}`` or a nilearn `PolyMesh`; a native surface needs it, on an
+        fsaverage surface it takes the place of the pial mesh. Paths may run through vertices that are no targets.
+        """
+        return self._targets_near(partial(self._balls, check_radius(radius_mm)), centres, meshes)
+
+    def rings(self, k: int, *, centres: Index | None = None, meshes: Any = None) -> Iterator[Index]:
+        """Yield the targets at most ``k`` edges away from each target (or from ``centres``), in the same hemisphere."""
+        return self._targets_near(partial(_rings, _check_rings(k)), centres, meshes)
+
+    def full_sizes(self, radius_mm: float | None = None, *, rings: int | None = None, centres: Index | None = None, meshes: Any = None) -> Index:
+        """Return how many vertices of the mesh, targets or not, each neighbourhood has."""
+        if (radius_mm is None) == (rings is None):
+            raise InputError("give either radius_mm or rings", where="SurfaceSpace.full_sizes")
+        find = partial(self._balls, check_radius(radius_mm)) if radius_mm is not None else partial(_rings, _check_rings(rings))
+        chosen = as_centres(centres, self.n_targets)
+        sizes = np.zeros(len(chosen), dtype=np.intp)
+        for places, found in self._vertices_near(find, chosen, meshes):
+            sizes[places] = [len(vertices) for vertices in found]
+        return sizes
+
+    def _balls(self, radius_mm: float, mesh: Mesh, edges: Any, vertices: Index) -> list[Index]:
+        return geodesic_balls(mesh[0], edges, vertices, radius_mm)
+
+    def _vertices_near(self, find: Any, chosen: Index, meshes: Any) -> Iterator[tuple[Index, list[Index]]]:
+        """Yield, for each hemisphere, the places of its centres among the chosen, and the mesh vertices near each of them."""
+        for side, size in zip(HEMISPHERES, self.n_vertices or (0, 0), strict=True):
+            places = np.flatnonzero(self.hemi[chosen] == side)
+            if not len(places):
+                continue
+            mesh = load_mesh(self.mesh, side) if meshes is None else pick_mesh(meshes, side, size, "SurfaceSpace.neighbourhoods")
+            edges = _edges(self.mesh, side) if meshes is None else mesh_edges(*mesh)
+            yield places, find(mesh, edges, self.vertex[chosen[places]])
+
+    def _targets_near(self, find: Any, centres: Index | None, meshes: Any) -> Iterator[Index]:
+        chosen = as_centres(centres, self.n_targets)
+        out: list[Index] = [np.empty(0, dtype=np.intp)] * len(chosen)
+        for places, found in self._vertices_near(find, chosen, meshes):
+            here = np.flatnonzero(self.hemi == self.hemi[chosen[places[0]]])
+            for place, targets in zip(places, targets_at(self.vertex[here], here, found), strict=True):
+                out[place] = targets
+        yield from out
 
     def __repr__(self) -> str:
         return f"SurfaceSpace({self.mesh}, {int((self.hemi == 'left').sum())} left + {int((self.hemi == 'right').sum())} right vertices)"
@@ -118,7 +155,8 @@ class SurfaceSpace:
 def load_mesh(mesh: str, hemi: str, kind: str = "pial") -> tuple[npt.NDArray[np.float64], Index]:
     """Return coordinates (n_vertices, 3) in mm and faces (n_faces, 3) of an fsaverage mesh through nilearn."""
     if mesh not in MESHES:
-        raise InputError("a native surface has no mesh here", where="SurfaceSpace", fix="use paint_arrays, which needs none")
+        fix = 'give it: meshes={"left": (coordinates, faces), "right": …}; paint_arrays needs none'
+        raise InputError("a native surface has no mesh here", where="SurfaceSpace", fix=fix)
     from nilearn.datasets import load_fsaverage
 
     part = load_fsaverage(mesh)[kind].parts[hemi]
@@ -127,12 +165,17 @@ def load_mesh(mesh: str, hemi: str, kind: str = "pial") -> tuple[npt.NDArray[np.
 
 @lru_cache(maxsize=4)
 def _edges(mesh: str, hemi: str) -> Any:
-    from scipy.sparse import coo_array, csr_array
+    return mesh_edges(*load_mesh(mesh, hemi))
 
-    points, faces = load_mesh(mesh, hemi)
-    pairs = np.unique(np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), axis=1), axis=0)
-    lengths = np.linalg.norm(points[pairs[:, 0]] - points[pairs[:, 1]], axis=1)
-    return csr_array(coo_array((lengths, (pairs[:, 0], pairs[:, 1])), shape=(len(points), len(points))))
+
+def _rings(k: int, mesh: Mesh, edges: Any, vertices: Index) -> list[Index]:
+    return rings_of(edges, vertices, k)
+
+
+def _check_rings(k: int | None) -> int:
+    if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 0:
+        raise InputError("rings are counted in whole edges", where="SurfaceSpace.rings", expected="0, 1, 2 …", got=repr(k))
+    return int(k)
 
 
 def geodesic(mesh: str, hemi: str, vertex: int | Index, limit_mm: float = np.inf) -> npt.NDArray[np.float64]:

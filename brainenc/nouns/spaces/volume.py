@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from brainenc.core.errors import InputError
-from brainenc.nouns.spaces.base import Index, as_vector, balls
+from brainenc.nouns.spaces.base import Index, as_centres, as_vector
+from brainenc.nouns.spaces.lattice import lattice_balls, steps_within
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,9 +87,13 @@ class VolumeSpace:
             )  # fmt: skip
         return np.asarray(np.asanyarray(image.dataobj)[tuple(self.voxels.T)], dtype=np.float64)
 
-    def neighbourhoods(self, radius_mm: float) -> Iterator[Index]:
-        """Yield the voxels within ``radius_mm`` of each voxel, measured through the affine."""
-        return balls(self.coordinates, radius_mm)
+    def neighbourhoods(self, radius_mm: float, *, centres: Index | None = None) -> Iterator[Index]:
+        """Yield the voxels within ``radius_mm`` of each voxel (or of ``centres``), measured through the affine; never a voxel outside the space."""
+        return lattice_balls(self.voxels, self.affine, radius_mm, centres)
+
+    def full_sizes(self, radius_mm: float, *, centres: Index | None = None) -> Index:
+        """Return how many voxels each neighbourhood would have if nothing cut it: neither mask nor edge of the grid."""
+        return np.full(len(as_centres(centres, self.n_targets)), len(steps_within(self.affine, radius_mm)))
 
     def __repr__(self) -> str:
         size = np.round(np.linalg.norm(self.affine[:3, :3], axis=0), 2).tolist()
