@@ -6,14 +6,23 @@ The names load on first use, so that importing the room stays light.
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from brainenc.core.lazy import lazy
 
-# one line a name, sorted; the value is the module below this folder
-_WHERE: dict[str, str] = {}
+if TYPE_CHECKING:
+    from brainenc.rsa.permuting import permutation_test, sign_flip_test
 
-__all__: list[str] = []
+# one line a name, sorted; the value is the module below this folder
+_WHERE: dict[str, str] = {
+    "permutation_test": "permuting",
+    "sign_flip_test": "permuting",
+}
+
+__all__ = [
+    "permutation_test",
+    "sign_flip_test",
+]
 
 # rooms within the room, reached as be.rsa.<name>
 _NAMESPACES = ("topology",)

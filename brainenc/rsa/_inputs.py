@@ -1,0 +1,126 @@
+"""Model RDMs and data RDMs as arrays with tables: over the same conditions, in the same order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from brainenc.core.checks import examples
+from brainenc.core.errors import InputError
+from brainenc.nouns.rdms import RDMs
+from brainenc.nouns.tables import need_column
+
+Floats = npt.NDArray[np.float64]
+
+
+def aligned(rdms: RDMs, ids: npt.ArrayLike, where: str) -> Floats:
+    """Return the values (n_rdms, n_pairs) in float64 with the conditions in the order of ``ids``; other sets of conditions are refused."""
+    mine, wanted = list(rdms.ids), list(np.asarray(ids, dtype=object))
+    values = np.array(rdms.values, dtype=np.float64)  # a copy: torch wants arrays it could write into
+    if mine == wanted:
+        return values
+    if set(mine) != set(wanted):
+        lost = [i for i in wanted if i not in set(mine)]
+        raise InputError(
+            "RDMs are over different conditions", where=where, expected=f"the {len(wanted)} conditions of the data",
+            got=f"{len(mine)} conditions" + (f", without {examples(lost)}" if lost else ""), fix="select the shared conditions first",
+        )  # fmt: skip
+    order = pd.Index(mine).get_indexer(pd.Index(wanted))
+    upper = np.triu_indices(len(order), 1)
+    table = np.zeros((len(order), len(order)), dtype=np.intp)
+    table[upper] = table[upper[::-1]] = np.arange(values.shape[1])
+    return values[:, table[order[upper[0]], order[upper[1]]]]
+
+
+def model_stack(models: RDMs | Mapping[str, RDMs], data: RDMs, where: str) -> tuple[Floats, pd.DataFrame]:
+    """Return model RDMs (n_models, n_pairs) and their table, with a column ``model`` first.
+
+    An `RDMs` gives one model a row; a mapping names them, and where an entry holds several RDMs its other columns (layer) tell them
+    apart. Rows without a column ``model`` are called after ``layer`` or their number.
+    """
+    if isinstance(models, RDMs):
+        return aligned(models, data.ids, where), named(models.rdms)
+    if not isinstance(models, Mapping) or not models:
+        raise InputError("no models", where=where, expected="RDMs, or a mapping of names to RDMs", got=type(models).__name__)
+    parts, tables = [], []
+    for name, rdms in models.items():
+        if not isinstance(rdms, RDMs):
+            raise InputError("only RDMs have no parameters to fit", where=f"{where}, model {name!r}", expected="RDMs", got=type(rdms).__name__,
+                             fix="use evaluate or crossvalidate for flexible models")  # fmt: skip
+        parts.append(aligned(rdms, data.ids, f"{where}, model {name!r}"))
+        table = rdms.rdms.drop(columns="model", errors="ignore")
+        table.insert(0, "model", str(name))
+        tables.append(table if rdms.n_rdms > 1 else table[["model"]])
+    table = pd.concat(tables, ignore_index=True)
+    if table.duplicated().any():
+        raise InputError("models cannot be told apart", where=where, got=examples(table["model"][table.duplicated()]),
+                         fix="give the RDMs of one model a column like layer")  # fmt: skip
+    return np.concatenate(parts), table
+
+
+def named(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of models whose first column is ``model``."""
+    table = table.copy()
+    if "model" in table:
+        names = table.pop("model").astype(str)
+    elif "layer" in table:
+        names = table["layer"].astype(str)
+    else:
+        names = pd.Series([f"model {i + 1}" for i in range(len(table))], index=table.index)
+    table.insert(0, "model", names)
+    return table
+
+
+class Groups(NamedTuple):
+    """Data RDMs by group and subject.
+
+    ``table`` has one row a group (the ``by`` columns); ``subjects`` their names; ``rows[g]`` the RDMs of group g and ``codes[g]`` the
+    subject of each.
+    """
+
+    table: pd.DataFrame
+    subjects: npt.NDArray[np.object_]
+    rows: list[npt.NDArray[np.intp]]
+    codes: list[npt.NDArray[np.intp]]
+
+    def weights(self, group: int) -> Floats:
+        """Return weights of the RDMs of a group that make every subject count alike; they sum to one."""
+        codes = self.codes[group]
+        counts = np.bincount(codes, minlength=len(self.subjects))
+        return 1.0 / (counts[codes] * (counts > 0).sum())
+
+    def one_each(self, values: Floats, group: int) -> Floats:
+        """Return the mean RDM of each subject (n_subjects, n_pairs) in a group; NaN rows where a subject has none."""
+        out = np.full((len(self.subjects), values.shape[1]), np.nan)
+        for code in np.unique(self.codes[group]):
+            out[code] = values[self.rows[group][self.codes[group] == code]].mean(axis=0)
+        return out
+
+
+def groups_of(data: RDMs, by: str | Sequence[str] | None, subject: str | None) -> Groups:
+    """Cut data RDMs into the groups that the columns ``by`` make; without a column ``subject`` every RDM is its own subject."""
+    columns = [] if by is None else [by] if isinstance(by, str) else list(by)
+    for column in columns:
+        need_column(data.rdms, column, "data.rdms")
+    if subject is not None and subject in data.rdms:
+        codes, names = pd.factorize(data.rdms[subject].astype(str))
+    else:
+        codes, names = np.arange(data.n_rdms), np.array([str(i) for i in range(data.n_rdms)], dtype=object)
+    if columns:
+        keys = data.rdms.groupby(columns, sort=False, dropna=False).ngroup().to_numpy()
+        table = data.rdms[columns].drop_duplicates().reset_index(drop=True)
+    else:
+        keys, table = np.zeros(data.n_rdms, dtype=np.intp), pd.DataFrame({"group": ["all"]})
+    rows = [np.flatnonzero(keys == g) for g in range(len(table))]
+    return Groups(table, np.asarray(names, dtype=object), rows, [np.asarray(codes[r], dtype=np.intp) for r in rows])
+
+
+def check_complete(values: Floats, what: str, where: str, fix: str) -> None:
+    """Refuse RDMs with missing pairs."""
+    missing = ~np.isfinite(values)
+    if missing.any():
+        raise InputError(f"{what} has missing pairs", where=where, expected="finite numbers", got=f"{int(missing.sum())} NaN or infinite", fix=fix)
