@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 # rooms within the room, reached as be.rsa.<name>
-_NAMESPACES = ("topology",)
+_NAMESPACES = ("similarity", "topology")
 
 _find = lazy(__name__, _WHERE)
 

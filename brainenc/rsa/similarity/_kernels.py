@@ -1,0 +1,208 @@
+"""Centred kernels of one side, held as features, as a Gram matrix, or made block by block: what CKA and distance correlation share."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from brainenc.core.checks import one_of
+from brainenc.core.errors import InputError
+from brainenc.core.rng import generator
+from brainenc.linalg.device import to_tensor
+from brainenc.linalg.similarity import double_centred, hsic, row_blocks, squared_cross, squared_distances
+
+Tensor = torch.Tensor
+FLOAT64 = np.dtype(np.float64)
+MEDIAN_ROWS = 4096
+
+
+class Kernel(NamedTuple):
+    """A double-centred kernel: exactly one of ``features`` (K = XX'), ``gram`` and ``points`` (K formed in blocks) is there."""
+
+    features: Tensor | None
+    gram: Tensor | None
+    points: Tensor | None
+    means: Tensor | None
+    diagonal: Tensor
+    norm: float
+    name: str
+    sigma: float | None
+    debiased: bool
+    memory: int
+
+    @property
+    def n(self) -> int:
+        """Number of rows."""
+        return len(self.diagonal)
+
+
+def kernel_of(
+    x: npt.NDArray[Any], name: str, *, estimator: str, sigma: float | str, fraction: float, memory: int, device: torch.device
+) -> Kernel:
+    """Return the centred kernel of one side; the linear one as features or Gram, whichever is smaller."""
+    one_of(estimator, ("biased", "debiased"), "estimator")
+    _enough(len(x), estimator)
+    debiased = estimator == "debiased"
+    if name == "linear":
+        if x.shape[1] < len(x):
+            features = _centred_columns(x, slice(None), device)
+            return _finished(Kernel(features, None, None, None, features.square().sum(dim=1), 0.0, name, None, debiased, memory))
+        gram = torch.zeros((len(x), len(x)), dtype=torch.float64, device=device)
+        for part in row_blocks(x.shape[1], 16 * len(x), memory):
+            columns = _centred_columns(x, part, device)
+            gram += columns @ columns.T
+        return of_gram(gram, Kernel(None, gram, None, None, gram.diagonal(), 0.0, name, None, debiased, memory))
+    points = _centred_columns(x, slice(None), device)
+    width = None if name == "distance" else bandwidth(points, sigma, fraction)
+    whole = 24 * len(x) ** 2 <= memory
+    empty = Kernel(None, None, points, None, points[:, 0], 0.0, name, width, debiased, memory)
+    if whole:
+        return of_gram(_raw(empty, slice(None)), empty)
+    raw_mean = torch.cat([_raw(empty, rows).mean(dim=1) for rows in _blocks(empty)])
+    means = raw_mean - raw_mean.mean() / 2  # K_ij − means_i − means_j is double-centred
+    own = torch.zeros_like(means) if name == "distance" else torch.ones_like(means)
+    return _finished(empty._replace(means=means, diagonal=own - 2 * means))
+
+
+def of_gram(gram: Tensor, like: Kernel) -> Kernel:
+    """Return the kernel of a Gram matrix with the choices of another kernel."""
+    centred = double_centred(gram)
+    return _finished(like._replace(features=None, gram=centred, points=None, means=None, diagonal=centred.diagonal().clone()))
+
+
+def alignment(a: Kernel, b: Kernel) -> float:
+    """Return HSIC(a, b) / √(HSIC(a, a) HSIC(b, b)); NaN where a side does not vary."""
+    if a is b:
+        return 1.0 if a.norm > 0 else float("nan")
+    return _ratio(hsic(inner(a, b), a.diagonal, b.diagonal, debiased=a.debiased), a, b)
+
+
+def alignments(a: Kernel, b: Kernel, orders: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
+    """Return the alignment with the rows of ``b`` in each of ``orders`` (n_orders, n): norms stay, products are gathered in batches."""
+    if a.points is not None or b.points is not None:
+        return np.array([alignment(a, reorder(b, order)) for order in orders])
+    place = torch.from_numpy(np.ascontiguousarray(orders)).to(a.diagonal.device)
+    out = []
+    size = a.n**2 if b.gram is not None else a.n * b.features.shape[1]  # type: ignore[union-attr]
+    for part in row_blocks(len(orders), 24 * size, min(a.memory, 2**28)):
+        moved = place[part]
+        diagonal = b.diagonal[moved]
+        if b.gram is not None:
+            shuffled = b.gram[moved[:, :, None], moved[:, None, :]]
+            full = a.gram if a.gram is not None else a.features @ a.features.T  # type: ignore[operator,union-attr]
+            products = (shuffled * full).sum(dim=(1, 2))
+        elif a.features is not None:
+            products = (a.features.T @ b.features[moved]).square().sum(dim=(1, 2))  # type: ignore[index]
+        else:
+            features = b.features[moved]  # type: ignore[index]
+            products = (features * (a.gram @ features)).sum(dim=(1, 2))
+        out.append(_ratios(hsic(products, a.diagonal.expand_as(diagonal), diagonal, debiased=a.debiased), a, b))
+    return torch.cat(out).cpu().numpy()
+
+
+def inner(a: Kernel, b: Kernel) -> Tensor:
+    """Return ⟨HKH, HLH⟩ in whichever form the two sides have in common."""
+    if a.features is not None and b.features is not None:
+        return squared_cross(a.features, b.features, a.memory)
+    if a.gram is not None and b.gram is not None:
+        return (a.gram * b.gram).sum()
+    if a.points is None and b.points is None:
+        features, gram = (a.features, b.gram) if a.features is not None else (b.features, a.gram)
+        return (features * (gram @ features)).sum()  # type: ignore[operator]
+    total = torch.zeros((), dtype=torch.float64, device=a.diagonal.device)
+    for rows in _blocks(a):
+        total += (_rows(a, rows) * _rows(b, rows)).sum()
+    return total
+
+
+def reorder(kernel: Kernel, order: npt.NDArray[np.intp]) -> Kernel:
+    """Return the kernel with its rows in another order."""
+    place = torch.from_numpy(np.ascontiguousarray(order)).to(kernel.diagonal.device)
+    moved = {name: getattr(kernel, name)[place] for name in ("features", "points", "means", "diagonal") if getattr(kernel, name) is not None}
+    if kernel.gram is not None:
+        moved["gram"] = kernel.gram[place][:, place]
+    return kernel._replace(**moved)
+
+
+def subset(kernel: Kernel, rows: npt.NDArray[np.intp]) -> Kernel:
+    """Return the kernel of some rows, centred anew, with the bandwidth of all rows."""
+    _enough(len(rows), "debiased" if kernel.debiased else "biased")
+    part = reorder(kernel, rows)
+    if part.gram is not None:
+        return of_gram(part.gram, part)
+    if part.features is not None:
+        features = part.features - part.features.mean(dim=0)
+        return _finished(part._replace(features=features, diagonal=features.square().sum(dim=1)))
+    return of_gram(_raw(part, slice(None)), part)
+
+
+def bandwidth(points: Tensor, sigma: float | str, fraction: float) -> float:
+    """Return σ: as given, or ``fraction`` times the median non-zero distance (of at most 4,096 rows drawn with a fixed seed)."""
+    if sigma != "median":
+        if isinstance(sigma, str) or not np.isfinite(sigma) or sigma <= 0:
+            raise InputError("sigma is a positive number or 'median'", where="sigma", got=repr(sigma))
+        return float(sigma)
+    if not fraction > 0:
+        raise InputError("fraction must be positive", where="fraction", got=fraction)
+    if len(points) > MEDIAN_ROWS:
+        points = points[torch.from_numpy(np.sort(generator(0, "median").permutation(len(points))[:MEDIAN_ROWS])).to(points.device)]
+    rows, columns = torch.triu_indices(len(points), len(points), 1, device=points.device)
+    distances = squared_distances(points, slice(None))[rows, columns]
+    some = distances[distances > 0]
+    if not len(some):
+        raise InputError("all rows are equal, so there is no median distance", where="sigma", fix="give sigma as a number")
+    return fraction * float(np.sqrt(np.median(some.cpu().numpy())))
+
+
+def _enough(n: int, estimator: str) -> None:
+    needed = 4 if estimator == "debiased" else 2
+    if n < needed:
+        raise InputError(f"the {estimator} estimator needs at least {needed} samples", where="estimator", got=n)
+
+
+def _finished(kernel: Kernel) -> Kernel:
+    own = hsic(inner(kernel, kernel), kernel.diagonal, kernel.diagonal, debiased=kernel.debiased)
+    # what is left of a constant side after centring is rounding: of the size of its entries, not of its variance
+    return kernel._replace(norm=float(own))
+
+
+def _ratio(value: Tensor, a: Kernel, b: Kernel) -> float:
+    return float(_ratios(value, a, b))
+
+
+def _ratios(value: Tensor, a: Kernel, b: Kernel) -> Tensor:
+    if not (a.norm > 0 and b.norm > 0):
+        return torch.full_like(value, torch.nan)
+    return value / (a.norm**0.5 * b.norm**0.5)
+
+
+def _centred_columns(x: npt.NDArray[Any], part: slice, device: torch.device) -> Tensor:
+    """Return columns about their means in float64; those constant to rounding of their own dtype become exactly zero."""
+    values = to_tensor(x[:, part], FLOAT64, device)
+    unit = np.finfo(x.dtype).eps if x.dtype.kind == "f" else 0.0
+    out = values - values.mean(dim=0)
+    out[:, out.abs().amax(dim=0) <= 4 * unit * values.abs().amax(dim=0)] = 0.0
+    return out
+
+
+def _blocks(kernel: Kernel) -> Any:
+    return row_blocks(kernel.n if kernel.points is None else len(kernel.points), 48 * len(kernel.diagonal), kernel.memory)
+
+
+def _raw(kernel: Kernel, rows: slice) -> Tensor:
+    squared = squared_distances(kernel.points, rows)  # type: ignore[arg-type]
+    if kernel.name == "distance":
+        return squared.sqrt_().neg_()
+    return squared.mul_(-0.5 / kernel.sigma**2).exp_()  # type: ignore[operator]
+
+
+def _rows(kernel: Kernel, rows: slice) -> Tensor:
+    """Return some rows (n_rows, n) of the double-centred kernel."""
+    if kernel.gram is not None:
+        return kernel.gram[rows]
+    if kernel.features is not None:
+        return kernel.features[rows] @ kernel.features.T
+    return _raw(kernel, rows) - kernel.means[rows, None] - kernel.means[None, :]  # type: ignore[index]

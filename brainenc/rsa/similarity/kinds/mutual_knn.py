@@ -1,0 +1,78 @@
+"""Mutual nearest neighbours."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from brainenc.linalg.similarity import neighbour_mask
+from brainenc.rsa.similarity._neighbours import Neighbours, neighbours_of, reorder
+from brainenc.rsa.similarity.pairing import measure
+
+__all__ = ["between", "mutual_knn", "nulls", "prepare", "reorder"]
+
+KIND = "similarity"
+SYMMETRIC = True
+IDENTITY = 1.0
+INVARIANT = {"x": ("scale", "rotation"), "y": ("scale", "rotation")}
+
+
+def mutual_knn(X: Any, Y: Any, *, k: int = 10, nearness: str = "cosine", memory: str | int | float | None = None, device: str = "auto") -> Any:
+    """Return the mean share of the k nearest neighbours of a stimulus that two representations have in common.
+
+    (1 / n) Σ_i |N_X(i) ∩ N_Y(i)| / k, where N(i) are the k nearest other stimuli. Unrelated representations have k / (n − 1) on average.
+
+    Parameters
+    ----------
+    X, Y : array (n_samples, n_features), FeatureSpace, Responses, or mappings of these
+    k : int
+        Neighbours, 1 to n − 1. A tie for the last place goes to the first stimulus.
+    nearness : {"cosine", "euclidean", "inner"}
+        The cosine is that of the features as given, not centred; "inner" is their inner product.
+    memory : str, int or float, optional
+        Distances are formed in blocks of rows.
+    device : str
+
+    Returns
+    -------
+    float
+        Or a DataFrame of all pairs where either side is a mapping.
+
+    References
+    ----------
+    Huh, Cheung, Wang & Isola (2024), arXiv:2405.07987.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x = np.random.default_rng(0).standard_normal((30, 3))
+    >>> mutual_knn(x, 2 * x, k=5)
+    1.0
+    """
+    return measure("mutual_knn", X, Y, k=k, nearness=nearness, memory=memory, device=device)
+
+
+def prepare(x: npt.NDArray[Any], *, memory: int, device: Any, k: int = 10, nearness: str = "cosine") -> Neighbours:
+    """Return the neighbours of one side."""
+    return neighbours_of(x, k, nearness, allowed=("cosine", "euclidean", "inner"), memory=memory, device=device)
+
+
+def between(a: Neighbours, b: Neighbours) -> float:
+    """Return the mean overlap."""
+    step = max(1, 2**24 // a.index.shape[1] ** 2)
+    common = sum(
+        int((a.index[i : i + step, :, None] == b.index[i : i + step, None, :]).sum()) for i in range(0, len(a.index), step)
+    )  # fmt: skip
+    return common / a.index.numel()
+
+
+def nulls(a: Neighbours, b: Neighbours, orders: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
+    """Return the overlap under many orders of the rows of ``b``: neighbours are looked up in one table."""
+    near = neighbour_mask(a.index)
+    out = []
+    for order in orders:
+        index = reorder(b, order).index
+        out.append(float(near.gather(1, index).sum()) / index.numel())
+    return np.array(out)
