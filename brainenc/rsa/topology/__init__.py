@@ -12,15 +12,36 @@ from typing import TYPE_CHECKING
 from brainenc.core.lazy import lazy
 
 if TYPE_CHECKING:
+    from brainenc.rsa.topology.grids import Grid, category, make_grid
+    from brainenc.rsa.topology.identification import Identification
+    from brainenc.rsa.topology.identifying import identify
+    from brainenc.rsa.topology.sweeping import Sweep, sweep
     from brainenc.rsa.topology.transforms import rgdm, rgtm
 
 # one line a name, sorted; the value is the module below this folder
 _WHERE: dict[str, str] = {
+    "Grid": "grids",
+    "Identification": "identification",
+    "Sweep": "sweeping",
+    "category": "grids",
+    "identify": "identifying",
+    "make_grid": "grids",
     "rgdm": "transforms",
     "rgtm": "transforms",
+    "sweep": "sweeping",
 }
 
-__all__ = ["rgdm", "rgtm"]
+__all__ = [
+    "Grid",
+    "Identification",
+    "Sweep",
+    "category",
+    "identify",
+    "make_grid",
+    "rgdm",
+    "rgtm",
+    "sweep",
+]
 
 __getattr__ = lazy(__name__, _WHERE)
 
