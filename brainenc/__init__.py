@@ -31,6 +31,8 @@ _PUBLIC = {
     "Split": "brainenc.nouns",
     "StimulusSet": "brainenc.nouns",
     "SurfaceSpace": "brainenc.nouns",
+    "TagSelection": "brainenc.nouns",
+    "Tagging": "brainenc.nouns",
     "VolumeSpace": "brainenc.nouns",
     # errors and warnings
     "BrainencError": "brainenc.core.errors",

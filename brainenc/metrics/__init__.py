@@ -9,7 +9,7 @@ from brainenc.core.lazy import lazy
 if TYPE_CHECKING:
     from brainenc.metrics.ceilings import from_repeats
     from brainenc.metrics.multiple import fdr_bh, fdr_by
-    from brainenc.metrics.resample import bootstrap_pearson, bootstrap_weights, fold_labels, permutation_p, permutations, sign_flips
+    from brainenc.metrics.resample import bootstrap_pearson, bootstrap_weights, fold_labels, permutation_p, permutations, shifts, sign_flips
     from brainenc.metrics.scores import get, names, pearson, r2
 
 _PUBLIC = {
@@ -25,6 +25,7 @@ _PUBLIC = {
     "permutation_p": "resample",
     "permutations": "resample",
     "r2": "scores",
+    "shifts": "resample",
     "sign_flips": "resample",
 }
 
@@ -41,6 +42,7 @@ __all__ = [
     "permutation_p",
     "permutations",
     "r2",
+    "shifts",
     "sign_flips",
 ]
 

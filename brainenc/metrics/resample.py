@@ -210,6 +210,19 @@ def sign_flips(n_units: int, n: int, seed: int, *keys: object) -> Floats:
     return 1.0 - 2.0 * generator(seed, "sign flip", *keys).integers(0, 2, size=(n, n_units))
 
 
+def shifts(n_trials: int, n_times: int, n: int, seed: int, *keys: object) -> npt.NDArray[np.intp]:
+    """Return random circular shifts (n, n_trials) in samples, 0 … n_times − 1: trials of a stationary series moved against each other.
+
+    Examples
+    --------
+    >>> shifts(3, 10, 2, 0).shape
+    (2, 3)
+    """
+    if n_trials < 2 or n_times < 2:
+        raise InputError("nothing to move", where="shifts", expected="at least two trials of two samples", got=f"{n_trials} of {n_times}")
+    return generator(seed, "shift", *keys).integers(0, n_times, size=(n, n_trials))
+
+
 def fold_labels(n_units: int, n_folds: int, n: int, seed: int, *keys: object) -> npt.NDArray[np.intp]:
     """Return ``n`` random assignments (n, n_units) of the units to folds 0 … n_folds − 1 that differ by at most one in size.
 

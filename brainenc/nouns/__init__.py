@@ -19,6 +19,7 @@ from brainenc.nouns.spaces import (
 )
 from brainenc.nouns.splits import Split
 from brainenc.nouns.stimuli import StimulusSet
+from brainenc.nouns.tagging import Tagging, TagSelection
 
 __all__ = [
     "ArraySpace",
@@ -36,6 +37,8 @@ __all__ = [
     "Split",
     "StimulusSet",
     "SurfaceSpace",
+    "TagSelection",
+    "Tagging",
     "VolumeSpace",
     "read",
 ]

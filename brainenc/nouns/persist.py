@@ -25,7 +25,7 @@ SCHEMA = 1
 HEADER = "header"
 NOUNS = (
     "ArraySpace", "CiftiSpace", "ContactSpace", "Evaluation", "FeatureSpace", "Neighbourhoods", "NoiseCeiling", "RDMs", "Responses", "Scores",
-    "SensorSpace", "Split", "StimulusSet", "SurfaceSpace", "VolumeSpace",
+    "SensorSpace", "Split", "StimulusSet", "SurfaceSpace", "TagSelection", "Tagging", "VolumeSpace",
 )  # fmt: skip
 
 
