@@ -16,6 +16,11 @@ _PUBLIC = {
     "variance_spectrum": "features",
     "response_carpet": "responses",
     "rdm_panels": "rdms",
+    "mds_map": "embedding",
+    "model_bars": "comparisons",
+    "time_course": "courses",
+    "time_matrix": "courses",
+    "triangle": "triangles",
 }
 
 __all__ = sorted(_PUBLIC)

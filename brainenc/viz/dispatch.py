@@ -20,7 +20,12 @@ KINDS: dict[str, dict[str, str]] = {
     "Responses": {"carpet": "brainenc.viz.responses:response_carpet"},
     "FeatureSpace": {"spectrum": "brainenc.viz.features:variance_spectrum"},
     "StimulusSet": {"sheet": "brainenc.viz.stimuli:contact_sheet"},
-    "RDMs": {"panels": "brainenc.viz.rdms:rdm_panels"},
+    "RDMs": {"panels": "brainenc.viz.rdms:rdm_panels", "mds": "brainenc.viz.embedding:mds_map"},
+    "Evaluation": {
+        "bars": "brainenc.viz.comparisons:model_bars",
+        "course": "brainenc.viz.courses:time_course",
+        "matrix": "brainenc.viz.courses:time_matrix",
+    },
 }
 
 
@@ -29,9 +34,10 @@ def plot(noun: Any, kind: str | None = None, **options: Any) -> Any:
 
     Parameters
     ----------
-    noun : Scores, Responses, FeatureSpace, StimulusSet or RDMs
+    noun : Scores, Evaluation, RDMs, Responses, FeatureSpace or StimulusSet
     kind : str, optional
-        For scores "heatmap" (default), "profiles", "ceiling", "map" or "winners"; the other nouns have one kind each.
+        For scores "heatmap" (default), "profiles", "ceiling", "map" or "winners"; for evaluations "bars" (default), "course" or "matrix"; for
+        RDMs "panels" (default) or "mds"; the other nouns have one kind each.
     **options
         For the function behind it, e.g. ``plot(scores, "map", subject="01", title="Subject 01")``.
 

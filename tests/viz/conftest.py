@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import io
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -51,3 +54,55 @@ def make_scores(rng):
         )  # fmt: skip
 
     return make
+
+
+def pixels(figure):
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=45)
+    return np.asarray(Image.open(buffer).convert("RGB")).astype(int)
+
+
+def texts(figure):
+    from matplotlib.text import Text
+
+    return [t.get_text() for t in figure.findobj(Text) if t.get_text()]
+
+
+def make_rdms(n=9, n_rdms=2, *, categories=("face", "house", "cat"), seed=0, **columns):
+    import brainenc as be
+
+    rng = np.random.default_rng(seed)
+    conditions = pd.DataFrame({"stimulus_id": [f"s{i}" for i in range(n)]})
+    if categories:
+        conditions["category"] = [categories[i * len(categories) // n] for i in range(n)]
+    table = columns or {"roi": [f"R{i}" for i in range(n_rdms)]}
+    return be.RDMs(rng.random((n_rdms, n * (n - 1) // 2)), conditions, table, "correlation")
+
+
+def make_evaluation(means, *, low=0.3, groups=None, se=0.02, n_subjects=8, names=None, kind="similarity", ceiling=True, p_max=None, layers=None):
+    """means (n_groups, n_models) are met exactly; ``low`` is the lower ceiling of each group, the upper one lies 0.1 above."""
+    from brainenc.nouns.evaluation import Evaluation
+
+    means = np.atleast_2d(np.asarray(means, dtype=float))
+    n_groups, n_models = means.shape
+    noise = np.random.default_rng(0).standard_normal((n_groups, n_subjects, n_models)) * 0.05
+    scores = means[:, None] + noise - noise.mean(axis=1, keepdims=True)
+    models = pd.DataFrame({"model": names or [f"m{i}" for i in range(n_models)]})
+    if layers is not None:
+        models["layer"] = layers
+    lows = np.broadcast_to(np.asarray(low, dtype=float), (n_groups,))
+    return Evaluation(
+        scores, models, groups if groups is not None else pd.DataFrame({"roi": [f"R{i}" for i in range(n_groups)]}),
+        pd.DataFrame({"subject": [f"{i:02d}" for i in range(n_subjects)]}), "spearman", kind,
+        ceiling=np.column_stack([lows, lows + 0.1]) if ceiling else None,
+        covariance=np.broadcast_to(np.diag(np.full(n_models + 2, se**2)), (n_groups, n_models + 2, n_models + 2)).copy(),
+        dof=n_subjects - 1.0, draws=np.zeros((99, n_groups, n_models)), n_conditions=12, resampled=("subjects", "conditions"), p_max=p_max,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def made():
+    """Makers of RDMs and evaluations with known content, and what tests look at in a figure."""
+    return SimpleNamespace(make_rdms=make_rdms, make_evaluation=make_evaluation, pixels=pixels, texts=texts)
