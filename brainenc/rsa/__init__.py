@@ -11,15 +11,20 @@ from typing import TYPE_CHECKING, Any
 from brainenc.core.lazy import lazy
 
 if TYPE_CHECKING:
+    from brainenc.rsa.clusters import Clusters, cluster_test
     from brainenc.rsa.permuting import permutation_test, sign_flip_test
 
 # one line a name, sorted; the value is the module below this folder
 _WHERE: dict[str, str] = {
+    "Clusters": "clusters",
+    "cluster_test": "clusters",
     "permutation_test": "permuting",
     "sign_flip_test": "permuting",
 }
 
 __all__ = [
+    "Clusters",
+    "cluster_test",
     "permutation_test",
     "sign_flip_test",
 ]
