@@ -182,6 +182,33 @@ def bootstrap_weights(n_rows: int, n: int, seed: int, *keys: object, units: npt.
     return counts[:, codes].astype(np.float64)
 
 
+def subsets(n_rows: int, size: int, n: int, seed: int, *keys: object, units: npt.ArrayLike | None = None) -> Iterator[npt.NDArray[np.intp]]:
+    """Yield ``n`` random subsets of ``size`` units, drawn without replacement, as sorted positions of rows.
+
+    Parameters
+    ----------
+    n_rows : int
+    size : int
+        Units (rows where none are given) in a subset.
+    n, seed : int
+    *keys : object
+        Names of what is drawn.
+    units : array_like of shape (n_rows,), optional
+        Rows of a unit are drawn together.
+
+    Examples
+    --------
+    >>> [len(rows) for rows in subsets(5, 3, 2, 0)]
+    [3, 3]
+    """
+    members = _members(units, n_rows)
+    if not 1 <= size <= len(members):
+        raise InputError("a subset is larger than the whole, or empty", where="subsets", expected=f"1 to {len(members)} units", got=size)
+    rng = generator(seed, "subset", *keys)
+    for _ in range(n):
+        yield np.sort(np.concatenate([members[i] for i in rng.permutation(len(members))[:size]]))
+
+
 def sign_flips(n_units: int, n: int, seed: int, *keys: object) -> Floats:
     """Return signs ±1 of shape (n_drawn, n_units) for tests of a symmetric null; the unflipped pattern is not among the exact ones.
 
