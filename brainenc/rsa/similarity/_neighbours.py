@@ -20,7 +20,7 @@ Tensor = torch.Tensor
 class Neighbours(NamedTuple):
     """Positions (n, k) of the nearest rows of each row, and the points (n, p) whose products are the similarities."""
 
-    index: Tensor
+    near: Tensor
     points: Tensor
     memory: int
 
@@ -44,7 +44,7 @@ def neighbours_of(x: npt.NDArray[Any], k: int, nearness: str, *, allowed: tuple[
 
 def reorder(state: Neighbours, order: npt.NDArray[np.intp]) -> Neighbours:
     """Return the neighbours with the rows in another order."""
-    place = torch.from_numpy(np.ascontiguousarray(order)).to(state.index.device)
+    place = torch.from_numpy(np.ascontiguousarray(order)).to(state.near.device)
     new = torch.empty_like(place)
     new[place] = torch.arange(len(place), device=place.device)
-    return state._replace(index=new[state.index[place]], points=state.points[place])
+    return state._replace(near=new[state.near[place]], points=state.points[place])

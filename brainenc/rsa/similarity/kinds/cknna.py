@@ -71,11 +71,11 @@ def between(a: Neighbours, b: Neighbours) -> float:
 
 def _aligned(a: Neighbours, b: Neighbours) -> float:
     total = 0.0
-    n, k = a.index.shape
+    n, k = a.near.shape
     width = 8 * k * max(k // 8 + 1, a.points.shape[1], b.points.shape[1])
     for rows in row_blocks(n, 2 * width, a.memory):
-        index = a.index[rows]
-        common = (index[:, :, None] == b.index[rows][:, None, :]).any(dim=2)
+        index = a.near[rows]
+        common = (index[:, :, None] == b.near[rows][:, None, :]).any(dim=2)
         own = torch.einsum("ip,ikp->ik", a.points[rows], a.points[index])
         other = own if b is a else torch.einsum("ip,ikp->ik", b.points[rows], b.points[index])
         total += float((common * own * other).sum())

@@ -61,18 +61,18 @@ def prepare(x: npt.NDArray[Any], *, memory: int, device: Any, k: int = 10, nearn
 
 def between(a: Neighbours, b: Neighbours) -> float:
     """Return the mean overlap."""
-    step = max(1, 2**24 // a.index.shape[1] ** 2)
+    step = max(1, 2**24 // a.near.shape[1] ** 2)
     common = sum(
-        int((a.index[i : i + step, :, None] == b.index[i : i + step, None, :]).sum()) for i in range(0, len(a.index), step)
+        int((a.near[i : i + step, :, None] == b.near[i : i + step, None, :]).sum()) for i in range(0, len(a.near), step)
     )  # fmt: skip
-    return common / a.index.numel()
+    return common / a.near.numel()
 
 
 def nulls(a: Neighbours, b: Neighbours, orders: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
     """Return the overlap under many orders of the rows of ``b``: neighbours are looked up in one table."""
-    near = neighbour_mask(a.index)
+    near = neighbour_mask(a.near)
     out = []
     for order in orders:
-        index = reorder(b, order).index
+        index = reorder(b, order).near
         out.append(float(near.gather(1, index).sum()) / index.numel())
     return np.array(out)
