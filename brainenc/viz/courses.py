@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ def time_course(
     evaluation: Evaluation,
     *,
     time: str = "time",
-    clusters: pd.DataFrame | None = None,
+    clusters: pd.DataFrame | Mapping[str, Any] | None = None,
     ceiling: bool = True,
     alpha: float = ALPHA,
     title: str | None = None,
@@ -40,9 +41,9 @@ def time_course(
         With a column of times (s) in ``groups``; further columns (roi …) make panels, of which the first 9 are drawn.
     time : str
         That column.
-    clusters : DataFrame, optional
-        One row a cluster, as `brainenc.rsa.cluster_test` gives: ``model`` (and ``layer`` …), the columns of the panels, ``start`` and ``stop``
-        (s) and ``p``.
+    clusters : mapping or DataFrame, optional
+        ``{model: what brainenc.rsa.cluster_test gave for it}``, drawn in every panel, or one table with a row a cluster: ``model`` (and ``layer``
+        …), the columns of the panels, ``start`` and ``stop`` (s, both inclusive) and ``p``.
     ceiling : bool
         Draw the noise ceiling as a band.
     alpha : float
@@ -184,11 +185,12 @@ def _significant(
     """Return (panel, model, start, stop) of what is significant, in seconds, and what makes it so in words."""
     found: list[tuple[str, int, float, float]] = []
     if clusters is not None:
+        clusters = clusters if isinstance(clusters, pd.DataFrame) else _join(clusters, table.names)
         listed = [str(name) for name in clusters.columns]
         panel_columns = [c for c in evaluation.groups if c in listed and c != "time"]
         for i in np.flatnonzero(need_column(clusters, "p", "time_course: clusters").to_numpy(dtype=float) <= alpha):
             row = clusters.iloc[i]
-            mine = [m for m in range(table.n_models) if all(str(evaluation.models[c].iloc[m]) == str(row[c]) for c in evaluation.models if c in listed)]
+            mine = [m for m in range(table.n_models) if table.names[m] == str(row["model"]) or all(str(evaluation.models[c].iloc[m]) == str(row[c]) for c in evaluation.models if c in listed)]
             same = [g for g in range(table.n_groups) if all(str(evaluation.groups[c].iloc[g]) == str(row[c]) for c in panel_columns)]
             found += [(panel, m, float(row["start"]), float(row["stop"])) for m in mine for panel in dict.fromkeys(names[g] for g in same)]
         return found, f"clusters with p ≤ {alpha:g}"
@@ -201,6 +203,15 @@ def _significant(
             edges = np.flatnonzero(np.diff(np.r_[False, mask[here, m], False].astype(int)))
             found += [(panel, m, float(at[here[a]] - half), float(at[here[b - 1]] + half)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
     return found, words
+
+
+def _join(clusters: Mapping[str, Any], names: list[str]) -> pd.DataFrame:
+    """Return the clusters of several models as one table; a model is named as the figure names it."""
+    for name in clusters:
+        if name not in names:
+            raise InputError("clusters of an unknown model", where="time_course", expected=", ".join(names[:12]), got=repr(name))
+    tables = [getattr(found, "table", found).assign(model=name) for name, found in clusters.items()]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["model", "start", "stop", "p"])
 
 
 def _of_maximum(table: Table, alpha: float) -> tuple[npt.NDArray[np.bool_], str]:

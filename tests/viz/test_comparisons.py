@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -141,6 +142,10 @@ def test_bars_below_the_curves_stand_where_the_maximum_statistic_is_significant(
     clusters = pd.DataFrame({"model": ["m0", "m0"], "start": [0.1, 0.2], "stop": [0.25, 0.3], "p": [0.02, 0.5]})
     figure = viz.time_course(evaluation, clusters=clusters)
     assert stretches(figure.axes[0]) == [(100.0, 250.0)] and "clusters" in figure.get_label()
+    found = SimpleNamespace(table=clusters.drop(columns="model"))
+    assert stretches(viz.time_course(evaluation, clusters={"m0": found}).axes[0]) == [(100.0, 250.0)]
+    with pytest.raises(InputError, match="unknown model"):
+        viz.time_course(evaluation, clusters={"m9": found})
     void = course(made, np.full((1, 6, 1), 0.3), low=0.0, p_max=p.reshape(6, 1))
     assert not stretches(viz.time_course(void).axes[0])
 
@@ -162,9 +167,10 @@ def test_a_time_by_time_matrix_stands_the_right_way_up(made):
     ax = figure.axes[0]
     np.testing.assert_allclose(ax.collections[0].get_array(), means.reshape(3, 2), atol=1e-12)
     (outline,) = ax.collections[1:]
-    assert len(outline.get_segments()) == 6 and min(s[:, 1].min() for s in outline.get_segments()) == pytest.approx(150)  # the two cells of 200 ms
+    sides = np.concatenate(outline.get_segments())
+    assert len(sides) == 2 * 6 and sides[:, 1].min() == pytest.approx(150)  # around the two cells of 200 ms
     made.pixels(figure)
     with pytest.raises(InputError, match="several groups"):
-        viz.time_matrix(evaluation.take(groups=[0, 1, 1]))
+        viz.time_matrix(evaluation.take(groups=[0, 1, 2, 2]))
     with pytest.raises(InputError, match="no such model"):
         viz.time_matrix(evaluation, model="x")
