@@ -113,7 +113,7 @@ def rgdm(
     unconnected : {"inf", "nan", "largest", "raise"}
         What stands between conditions that no path joins: infinity, NaN, or the largest finite geodesic of that RDM.
     rank : bool
-        Replace the geodesics by their mid-ranks (as the authors do). Infinite ones share the last rank.
+        Replace the geodesics by their mid-ranks (as the authors do); those that agree to 1e-10 tie. Infinite ones share the last rank.
 
     Returns
     -------
@@ -172,7 +172,8 @@ def geodesic_values(paths: torch.Tensor, unconnected: str, rank: bool) -> torch.
         # without any edge nothing is finite: every pair is then equally far
         paths = torch.where(apart, torch.where(torch.isinf(largest), torch.ones_like(largest), largest), paths)
     if rank:
-        ranks = midranks(paths)  # infinite ones come last together
+        # sums of the same edges in another order differ by rounding, and are ties; infinite ones come last together
+        ranks = midranks(torch.round(paths, decimals=10))
         return torch.where(apart, torch.full_like(ranks, torch.nan), ranks) if unconnected == "nan" else ranks
     return torch.where(apart, torch.full_like(paths, torch.nan), paths) if unconnected == "nan" else paths
 
