@@ -98,7 +98,7 @@ def alignments(a: Kernel, b: Kernel, orders: npt.NDArray[np.intp]) -> npt.NDArra
             products = (a.features.T @ b.features[moved]).square().sum(dim=(1, 2))  # type: ignore[index]
         else:
             features = b.features[moved]  # type: ignore[index]
-            products = (features * (a.gram @ features)).sum(dim=(1, 2))
+            products = (features * (a.gram @ features)).sum(dim=(1, 2))  # type: ignore[operator]
         out.append(_ratios(hsic(products, a.diagonal.expand_as(diagonal), diagonal, debiased=a.debiased), a, b))
     return torch.cat(out).cpu().numpy()
 
