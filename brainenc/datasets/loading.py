@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Loaded:
-    """What `load` returns; it unpacks as the pair ``stimuli, responses`` (a set of RDMs gives its RDMs second)."""
+    """What `load` returns; it unpacks as the pair ``stimuli, responses`` (a set of RDMs gives its RDMs second, one of stimuli alone None)."""
 
     stimuli: StimulusSet
     responses: Responses | None = None
@@ -102,6 +102,8 @@ def _read(spec: Manifest, unit: Unit, root: str | Path | None) -> Loaded:
     verify_files(spec, unit, folder)
     values = context(unit)
     stimuli = read_stimuli(spec, folder, values)
+    if spec.kind == "stimuli":
+        return Loaded(stimuli)
     if spec.kind == "rdms":
         rdms = read_rdms(spec, folder, values, stimuli)
         if unit["subject"] is not None:

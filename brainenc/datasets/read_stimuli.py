@@ -57,6 +57,10 @@ def _part(part: StimulusPart, kind: str, folder: Path, values: Mapping[str, obje
     check_transform(part.transform, f"{where}.transform")
     if part.table:
         table = load_table(folder / resolve(part.table, values, f"{where}.table"), names=part.names, rename=part.rename)
+        if part.ids and isinstance(part.ids, str):
+            if "stimulus_id" in table:
+                raise InputError("the table has ids of its own", where=f"{where}.ids", got=part.ids, fix="leave ids out")
+            table.insert(0, "stimulus_id", [fill(part.ids, {**values, "index": part.start + i}, f"{where}.ids") for i in range(len(table))])
         if "stimulus_id" not in table:
             raise DataError(
                 "table of stimuli has no column 'stimulus_id'", where=folder / part.table, expected=examples(table.columns, 12),

@@ -104,7 +104,8 @@ class ArrayColumn:
 class StimulusPart:
     """A group of stimuli: from a table, from the images of a folder or archive, or by a template of ids.
 
-    ``ids`` with ``n`` and ``start`` counts ``{index}``; ``path`` may use ``{id}``, ``{index}`` and ``{row}`` (from 0).
+    ``ids`` with ``n`` and ``start`` counts ``{index}``; beside a ``table`` without a column stimulus_id it names the table's rows.
+    ``path`` may use ``{id}``, ``{index}`` and ``{row}`` (from 0).
     """
 
     table: str = ""
@@ -270,7 +271,7 @@ class Manifest:
 
     name: str
     title: str = ""
-    kind: Literal["responses", "rdms"] = "responses"
+    kind: Literal["responses", "rdms", "stimuli"] = "responses"
     description: str = ""
     folder: str = ""
     citation: Citation = Citation()
@@ -326,11 +327,11 @@ def check_manifest(manifest: Manifest, where: str) -> None:
         return
     if manifest.stimuli is None:
         raise InputError("key 'stimuli' is missing", where=where)
-    needed, other = ("responses", "rdms") if manifest.kind == "responses" else ("rdms", "responses")
-    if not getattr(manifest, needed):
-        raise InputError(f"a manifest of kind {manifest.kind!r} needs the table {needed!r}", where=where)
-    if getattr(manifest, other):
-        raise InputError(f"a manifest of kind {manifest.kind!r} cannot hold {other!r}", where=where)
+    if manifest.kind != "stimuli" and not getattr(manifest, manifest.kind):
+        raise InputError(f"a manifest of kind {manifest.kind!r} needs the table {manifest.kind!r}", where=where)
+    for other in ("responses", "rdms"):
+        if other != manifest.kind and getattr(manifest, other):
+            raise InputError(f"a manifest of kind {manifest.kind!r} cannot hold {other!r}", where=where)
     for position, part in enumerate(manifest.stimuli.parts or (manifest.stimuli,)):
         _check_part(part, f"{where}.stimuli" + (f".parts[{position}]" if manifest.stimuli.parts else ""))
     if manifest.stimuli.parts and any((manifest.stimuli.table, manifest.stimuli.files, manifest.stimuli.ids)):
@@ -370,6 +371,8 @@ def _check_names(manifest: Manifest, where: str) -> None:
 
 def _check_part(part: StimulusPart, where: str) -> None:
     ways = [name for name in ("table", "files", "ids") if getattr(part, name)]
+    if ways == ["table", "ids"] and isinstance(part.ids, str) and part.n is None:
+        return  # a table without ids of its own: the template names its rows
     if len(ways) != 1:
         raise InputError("stimuli come from exactly one of table, files or ids", where=where, got=", ".join(ways) or "none of them")
     if isinstance(part.ids, str) and part.ids and not (part.n and 0 < part.n <= MAX_ROWS):

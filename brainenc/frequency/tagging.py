@@ -139,7 +139,8 @@ def tag(
     statistics["q"] = fdr_bh(statistics["p"])
     facts = {
         **layout.facts, "neighbours": [len(b) for b in near], "skip": skip, "slope": slope, "detrended": detrend,
-        "n_channels_with_nan": sum(p.n_nan for p in parts), "n_constant_channels": sum(p.n_constant for p in parts), "null": draws.kind if draws.n else "", "n": draws.n, "seed": seed, "name": first.name,
+        "n_channels_with_nan": sum(p.n_nan for p in parts), "n_constant_channels": sum(p.n_constant for p in parts),
+        "null": draws.kind if draws.n else "", "n": draws.n, "seed": seed, "name": first.name,
     }  # fmt: skip
     return Tagging(
         statistics, pd.concat([s.channels for s in layers.values()], ignore_index=True), layout.tags, n_trials, layout.n_times, layout.fs, chosen,
