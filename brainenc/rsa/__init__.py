@@ -11,21 +11,32 @@ from typing import TYPE_CHECKING, Any
 from brainenc.core.lazy import lazy
 
 if TYPE_CHECKING:
+    from brainenc.rsa.building import rdm
     from brainenc.rsa.clusters import Clusters, cluster_test
+    from brainenc.rsa.comparing import compare
+    from brainenc.rsa.noise import NoiseModel, noise_model
     from brainenc.rsa.permuting import permutation_test, sign_flip_test
 
 # one line a name, sorted; the value is the module below this folder
 _WHERE: dict[str, str] = {
     "Clusters": "clusters",
+    "NoiseModel": "noise",
     "cluster_test": "clusters",
+    "compare": "comparing",
+    "noise_model": "noise",
     "permutation_test": "permuting",
+    "rdm": "building",
     "sign_flip_test": "permuting",
 }
 
 __all__ = [
     "Clusters",
+    "NoiseModel",
     "cluster_test",
+    "compare",
+    "noise_model",
     "permutation_test",
+    "rdm",
     "sign_flip_test",
 ]
 

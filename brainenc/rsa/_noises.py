@@ -1,0 +1,88 @@
+"""Which noise model belongs to which group of channels and fold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from brainenc.core.checks import examples, one_of
+from brainenc.core.errors import InputError
+from brainenc.rsa._trials import Trials
+from brainenc.rsa.noise import METHODS, NoiseModel, from_residuals
+
+PerFold = NoiseModel | list[NoiseModel] | None
+
+
+class Noises(NamedTuple):
+    """The noise of each group of channels, or one for all: None, a model, or a list of one a fold."""
+
+    models: list[PerFold]
+    shared: bool
+
+
+def noise_for_groups(noise: Any, part: Trials, metric: str) -> Noises:
+    """Return the noise of the groups of one data set; ``noise`` is what `brainenc.rsa.rdm` takes for it."""
+    if noise is None:
+        return Noises([None], shared=True)
+    if isinstance(noise, bool | str):
+        method = METHODS[0] if noise is True else str(one_of(noise, METHODS, "noise"))
+        return Noises([_estimated(part, group, method) for group in range(len(part.values))], shared=False)
+    found = _per_fold(noise, part, metric)
+    first = found[0] if isinstance(found, list) else found
+    wanted = part.values.shape[2]
+    if first.n_channels == wanted and (part.channels is None or len(part.channels) > 1 or _all_channels(part.channels[0])):
+        return Noises([found], shared=True)
+    if part.channels is None or first.n_channels <= int(part.channels.max()):
+        raise InputError("patterns and noise model have different channels", where=f"noise of {part.name!r}", expected=wanted, got=first.n_channels)
+    return Noises([[one.take(index) for one in found] if isinstance(found, list) else found.take(index) for index in part.channels], shared=False)
+
+
+def as_model(noise: Any) -> NoiseModel:
+    """Return a noise model; an array is a precision."""
+    if isinstance(noise, NoiseModel):
+        return noise
+    if isinstance(noise, np.ndarray):
+        return NoiseModel.from_precision(noise)
+    raise InputError("not a noise model", where="noise", expected="a NoiseModel, a precision matrix or a method", got=type(noise).__name__)
+
+
+def _per_fold(noise: Any, part: Trials, metric: str) -> NoiseModel | list[NoiseModel]:
+    if not isinstance(noise, Mapping | list | tuple):
+        return as_model(noise)
+    if not part.folds:
+        raise InputError("the metric has no folds to give noise models for", where=f"metric {metric!r}", got=f"{len(noise)} models", fix="give one model")
+    if isinstance(noise, Mapping):
+        named = {str(key): value for key, value in noise.items()}
+        absent = [fold for fold in part.folds if str(fold) not in named]
+        if absent:
+            raise InputError("folds without a noise model", where=f"noise of {part.name!r}", expected=examples(part.folds), got=f"no {examples(absent)}")
+        return [as_model(named[str(fold)]) for fold in part.folds]
+    if len(noise) != len(part.folds):
+        raise InputError("noise models and folds differ in number", where=f"noise of {part.name!r}", expected=f"{len(part.folds)} folds", got=len(noise))
+    return [as_model(one) for one in noise]
+
+
+def _all_channels(index: npt.NDArray[np.intp]) -> bool:
+    return bool((index == np.arange(len(index))).all())
+
+
+def _estimated(part: Trials, group: int, method: str) -> NoiseModel:
+    """Return the noise of trials less the mean of their cell, or of their condition where no cell has repeats."""
+    values = np.asarray(part.values[group])
+    cells = part.condition * max(len(part.folds), 1) + part.fold
+    if len(np.unique(cells)) == len(cells):
+        cells = part.condition
+    if len(np.unique(cells)) == len(cells):
+        raise InputError("noise cannot be estimated from conditions measured once", where=f"noise of {part.name!r}", fix="give residuals to noise_model")
+    if part.weight is not None:
+        raise InputError("rows are means of different numbers of repeats: their residuals are not of one noise", where=f"noise of {part.name!r}")
+    kept: Sequence[Any] = np.isfinite(values).all(axis=1)
+    if not np.all(kept):
+        raise InputError(
+            "noise cannot be estimated from trials with missing values", where=f"noise of {part.name!r}", got=f"{int(np.sum(~np.asarray(kept)))} rows",
+            fix="give a model of complete residuals",
+        )  # fmt: skip
+    return from_residuals(values, cells, method)
