@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 
 from brainenc.core.errors import InputError
@@ -48,7 +49,12 @@ def form_of(method: str) -> Form | None:
 def prepared(values: Tensor, form: Form) -> Tensor:
     """Return RDMs (…, n_pairs) ranked and centred as the comparator wants."""
     values = midranks(values) if form.ranked else values
-    return values - values.mean(dim=-1, keepdim=True) if form.centred else values
+    if not form.centred:
+        return values
+    centred = values - values.mean(dim=-1, keepdim=True)
+    # what is left of a constant RDM is rounding, and no direction
+    flat = centred.abs().amax(dim=-1, keepdim=True) <= 1e-14 * values.abs().amax(dim=-1, keepdim=True)
+    return torch.where(flat, 0.0, centred)
 
 
 def dual(values: Tensor, form: Form, sigma_k: Tensor | None) -> Tensor:
@@ -78,7 +84,7 @@ def sigma_tensor(sigma_k: object, method: str, n_conditions: int) -> Tensor | No
     form = FORMS.get(method)
     if form is not None and not form.whitened:
         raise InputError("this comparator has no noise covariance", where="sigma_k", expected="a whitened method", got=repr(method))
-    sigma = torch.as_tensor(sigma_k, dtype=torch.float64)
+    sigma = torch.tensor(np.asarray(sigma_k, dtype=np.float64))
     if tuple(sigma.shape) not in ((n_conditions,), (n_conditions, n_conditions)):
         raise InputError("covariance and conditions do not fit", where="sigma_k", expected=f"({n_conditions},) or ({n_conditions}, {n_conditions})",
                          got=tuple(sigma.shape))  # fmt: skip

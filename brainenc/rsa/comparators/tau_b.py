@@ -1,0 +1,36 @@
+"""Kendall's tau-b: (concordant − discordant) / √(pairs not tied in x · pairs not tied in y). Favours models that predict ties."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from brainenc.linalg.concordance import Concordance
+from brainenc.rsa.comparators._shared import concordances, pool_ranks, refuse_sigma
+
+KIND = "similarity"
+SUMMARY = "Kendall's tau-b of the dissimilarities"
+MISSING = "pairs"
+SYMMETRIC = True
+SCALE_FREE = True
+Floats = npt.NDArray[np.float64]
+
+
+def compare(a: Floats, b: Floats, *, sigma_k: Any = None) -> Floats:
+    """Return tau-b of RDMs (n_a, n_pairs) and (n_b, n_pairs): (n_a, n_b), in O(n_pairs log n_pairs) each."""
+    refuse_sigma(sigma_k, "tau_b")
+    return from_counts(concordances(a, b))
+
+
+def from_counts(counts: Concordance) -> Floats:
+    """Return tau-b from Kendall's counts."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        untied = (counts.total - counts.tied_x) * (counts.total - counts.tied_y)
+        return np.asarray(counts.difference.numpy() / np.sqrt(np.where(untied > 0, untied, np.nan)))
+
+
+def pool(x: Floats) -> Floats:
+    """Return the mean of mid-ranks (n_pairs,): the pool that is best for Spearman, and only nearly so for tau."""
+    return pool_ranks(x)
