@@ -273,17 +273,11 @@ def _estimate(rows: torch.Tensor, dof: float, method: str, size: Floats) -> Nois
             f"{len(flat)} of {rows.shape[1]} channels have no noise variance, so that their precision is infinite", where="noise_model",
             got=f"channels {examples(flat)}", fix="leave them out",
         )  # fmt: skip
-    shrinkage = 0.0
-    if method == "diagonal":
-        diagonal, factor, shrinkage = variance, rows[:0], 1.0
-    elif method == "full":
-        diagonal, factor = torch.zeros_like(variance), rows / dof**0.5
-    else:
-        diagonal, factor, shrinkage = (kernels.ledoit_wolf if method == "ledoit_wolf" else kernels.schaefer_strimmer)(rows, dof)
+    diagonal, factor, shrinkage = kernels.estimate(rows, dof, method)
     parts = [part.numpy() for part in (diagonal, factor)]
     for part in parts:
         part.flags.writeable = False  # made here: kept without a copy
-    return NoiseModel(method, diagonal=parts[0], factor=parts[1], shrinkage=shrinkage, dof=dof, n_samples=len(rows))
+    return NoiseModel(method, diagonal=parts[0], factor=parts[1], shrinkage=float(shrinkage), dof=dof, n_samples=len(rows))
 
 
 def _symmetric(matrix: npt.ArrayLike, name: str) -> Floats:
