@@ -17,7 +17,7 @@ from typing import Any
 from brainenc.core.errors import InputError
 from brainenc.io import atomic
 from brainenc.study import tomltext
-from brainenc.study.outputs import FAILURES, MAPS, PROVENANCE, SUMMARY, TABLE
+from brainenc.study.outputs import EVALUATIONS, FAILURES, MAPS, PROVENANCE, SUMMARY, TABLE
 from brainenc.study.plan import Plan
 
 logger = logging.getLogger(__name__)
@@ -92,5 +92,6 @@ def _clear(root: Path) -> None:
     with atomic.write_errors(root):
         for name in (PROVENANCE, *OUTPUTS, REPORT):
             (root / name).unlink(missing_ok=True)
-        if (root / "maps").is_dir():
-            shutil.rmtree(root / "maps")
+        for name in ("maps", EVALUATIONS):
+            if (root / name).is_dir():
+                shutil.rmtree(root / name)

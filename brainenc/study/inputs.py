@@ -20,7 +20,7 @@ from brainenc.core.errors import InputError
 from brainenc.study.plan import WEIGHT_WORDS, Analysis, ModelSpec
 
 if TYPE_CHECKING:
-    from brainenc.nouns import FeatureSpace, Responses, StimulusSet
+    from brainenc.nouns import FeatureSpace, RDMs, Responses, StimulusSet
 
 HELD_UNITS = 2
 HELD_FEATURES = 4
@@ -51,12 +51,12 @@ class Unit:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Loaded:
-    """A loaded unit with the fingerprints of its content."""
+    """A loaded unit with the fingerprints of its content: responses, or RDMs of all subjects of a data set that holds nothing else."""
 
     stimuli: StimulusSet
-    responses: Responses
+    data: Responses | RDMs
     stimuli_key: str
-    responses_key: str
+    data_key: str
 
 
 def units_of(analysis: Analysis) -> list[Unit]:
@@ -72,6 +72,8 @@ def units_of(analysis: Analysis) -> list[Unit]:
     known = datasets.units(analysis.dataset)
     for what, wanted in (("subject", analysis.subjects), ("session", analysis.sessions), ("variant", analysis.variant and (analysis.variant,))):
         there = list(dict.fromkeys(str(unit.get(what)) for unit in known if unit.get(what) is not None))
+        if what == "subject" and not there:
+            continue  # one unit holds all subjects, and the selection is made in its table
         for name in wanted or ():
             if name not in there:
                 expected = f"one of {', '.join(there)}" if there else "none"
@@ -79,7 +81,7 @@ def units_of(analysis: Analysis) -> list[Unit]:
     chosen = [
         Unit(dataset=analysis.dataset, root=analysis.root, **{k: unit.get(k) for k in ("subject", "session", "variant")})
         for unit in known
-        if (analysis.subjects is None or unit.get("subject") in analysis.subjects)
+        if (analysis.subjects is None or unit.get("subject") in (None, *analysis.subjects))
         and (analysis.sessions is None or unit.get("session") in analysis.sessions)
         and unit.get("variant") == analysis.variant
     ]
@@ -96,10 +98,11 @@ def load(unit: Unit) -> Loaded:
 
     loaded = datasets.load(unit.dataset, unit.subject, session=unit.session, variant=unit.variant, root=unit.root)
     stimuli, responses = loaded.stimuli, loaded.responses
-    if responses is None:
-        raise InputError("data set holds RDMs and no responses", where=unit.dataset, fix="leave it out of an encoding analysis")
     stimuli_key = fingerprint.of_json([stimulus_fingerprint(stimuli), fingerprint.of_table(stimuli.table)])
-    return Loaded(stimuli=stimuli, responses=responses, stimuli_key=stimuli_key, responses_key=responses_key(responses))
+    if responses is None:
+        assert loaded.rdms is not None  # a data set holds one or the other
+        return Loaded(stimuli=stimuli, data=loaded.rdms, stimuli_key=stimuli_key, data_key=rdms_key(loaded.rdms))
+    return Loaded(stimuli=stimuli, data=responses, stimuli_key=stimuli_key, data_key=responses_key(responses))
 
 
 def responses_key(responses: Responses) -> str:
@@ -108,6 +111,11 @@ def responses_key(responses: Responses) -> str:
     tables = [fingerprint.of_table(responses.samples), fingerprint.of_table(responses.targets), events]
     time = [responses.t_r, responses.sampling_rate, responses.provenance.get("frame_time")]
     return fingerprint.of_json([fingerprint.of_array(responses.values), tables, time, repr(responses.space)])
+
+
+def rdms_key(rdms: RDMs) -> str:
+    """Return the sha256 of everything in RDMs that comparisons can depend on."""
+    return fingerprint.of_json([fingerprint.of_array(rdms.values), fingerprint.of_table(rdms.conditions), fingerprint.of_table(rdms.rdms), rdms.metric])
 
 
 def model_key(model: ModelSpec) -> Mapping[str, Any]:
@@ -144,6 +152,12 @@ def features(
 
     key = fingerprint.of_json([asdict(model), list(layers), loaded.stimuli_key, batch_size, device, seed])
     return _keep(_features, key, make, HELD_FEATURES)
+
+
+def layer(model: ModelSpec, unit: Unit, name: str, *, batch_size: int, device: str, seed: int) -> FeatureSpace:
+    """Return one layer; all layers of the model come as memmaps in one call, because the next tasks want the others."""
+    names = tuple(layers_of(model, unit))
+    return features(model, unit, layers=names, batch_size=batch_size, device=device, seed=seed)[name]
 
 
 def forget() -> None:

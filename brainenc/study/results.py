@@ -15,7 +15,7 @@ from brainenc.core.errors import BrainencError, DataError
 from brainenc.core.html import facts
 from brainenc.io.store import Store
 from brainenc.nouns import Scores
-from brainenc.study import folder, outputs
+from brainenc.study import folder, outputs, stored
 from brainenc.study.plan import Plan
 
 NAMES = ("analysis", "dataset", "subject", "session", "model", "layer", "metric", "roi", "map", "hemi", "step", "error", "message", "traceback")
@@ -73,7 +73,7 @@ class Results:
         found = {}
         for name, seeds in groups.items():
             full = predictions and len(seeds) == 1
-            stacked = [outputs.stack([outputs.read_scores(store, key, full=full) for key in keys]) for keys in seeds.values()]
+            stacked = [stored.stack([stored.read_scores(store, key, full=full) for key in keys]) for keys in seeds.values()]
             found[name] = _join_seeds(stacked)
         return found
 

@@ -148,7 +148,7 @@ def run_tasks(
     store = Store(root / STORE)
     done = {task.key: Outcome(task.key, True) for task in expansion.scorings if store.has(task.key)}
     missing = [task for task in expansion.scorings if task.key not in done]
-    needed = {task.needs for task in missing}
+    needed = {task.needs for task in missing if task.needs is not None}
     extractions = [task for task in expansion.extractions if task.key in needed]
     logger.info("%d of %d scoring tasks are stored already", len(done), len(expansion.scorings))
     if not missing:
@@ -213,7 +213,8 @@ class _Pool:
         for text in outcome.warnings:
             logger.info("%s %s: %s", task.unit.label, task.layer, text)
         if not outcome.ok:
-            logger.warning("%s of %s %s %s failed: %s", task.step, task.unit.label, task.model.name, task.layer, outcome.message)
+            what = " ".join(part for part in (task.step, "of", task.unit.label, task.model and task.model.name, task.layer) if part)
+            logger.warning("%s failed: %s", what, outcome.message)
         bar.update(1)
 
     def _restart(self, flying: dict[Future[Outcome], Task]) -> list[Task]:
@@ -252,7 +253,7 @@ def _sort_out(tasks: Sequence[Task], outcomes: Mapping[str, Outcome]) -> tuple[l
     ready: list[Task] = []
     blocked: dict[str, Outcome] = {}
     for task in tasks:
-        fed = outcomes[task.needs or ""]
+        fed = Outcome(task.key, True) if task.needs is None else outcomes[task.needs]
         if fed.ok:
             ready.append(task)
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import traceback
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,9 @@ from brainenc.io.store import Store
 from brainenc.study import inputs
 from brainenc.study.executors import fixed_threads
 from brainenc.study.plan import KINDS
-from brainenc.study.tasks import EXTRACT, Settings, Task, responses_name, select
+from brainenc.study.tasks import EXTRACT, Settings, Task
 
 logger = logging.getLogger(__name__)
-
-SCORES = "scores.npz"  # without predictions
-FULL = "full.npz"  # with them, where they are kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +38,7 @@ def execute(task: Task, settings: Settings, store_root: str) -> Outcome:
     try:
         with fixed_threads(settings.threads), warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", BrainencWarning)
-            files, meta = _extract(task, settings) if task.step == EXTRACT else _score(task, settings)
+            files = _extract(task, settings) if task.step == EXTRACT else KINDS.get(task.analysis.kind).compute(task, settings)
         notes = sorted({str(w.message) for w in caught if issubclass(w.category, BrainencWarning)})
     except Exception as error:
         detail = "" if isinstance(error, BrainencError) else _where(error)
@@ -49,7 +46,7 @@ def execute(task: Task, settings: Settings, store_root: str) -> Outcome:
         return Outcome(task.key, False, type(error).__name__, str(error) or "no message", detail)
     _raise_again(caught)
     try:
-        store.put(task.key, files, meta={**task.describe(), **meta, "warnings": notes})
+        store.put(task.key, files, meta={**task.describe(), "warnings": notes})
     except Exception as error:
         return Outcome(task.key, False, type(error).__name__, str(error), fatal=True)
     return Outcome(task.key, True, warnings=tuple(notes))
@@ -61,33 +58,13 @@ def _where(error: Exception) -> str:
     return " > ".join(f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames)
 
 
-def _extract(task: Task, settings: Settings) -> tuple[dict[str, Any], dict[str, Any]]:
+def _extract(task: Task, settings: Settings) -> dict[str, Any]:
     """Fill the extraction cache; the entry says that it was filled, and with what."""
-    spaces = _features(task, settings, task.layers)
-    rows = [{"layer": name, "n_features": space.n_features, "dtype": str(space.values.dtype)} for name, space in spaces.items()]
-    return {"layers.json": rows}, {}
-
-
-def _score(task: Task, settings: Settings) -> tuple[dict[str, Any], dict[str, Any]]:
-    loaded = inputs.load(task.unit)
-    responses = replace(select(loaded.responses, task.analysis), name=responses_name(task.unit))
-    space = _features(task, settings, _siblings(task))[task.layer]
-    scores = KINDS.get(task.step).score(responses, space, task.analysis.options, split_seed=task.seed, settings=settings)
-    scores = replace(scores, entries=scores.entries.assign(model=task.model.name, layer=task.layer))
-    bare = replace(scores, predictions={}, observed={}, test_rows={})
-    files: dict[str, Any] = {SCORES: bare.save}
-    if scores.predictions:
-        files[FULL] = scores.save
-    return files, {}
-
-
-def _features(task: Task, settings: Settings, layers: tuple[str, ...]) -> dict[str, Any]:
-    return inputs.features(task.model, task.unit, layers=layers, batch_size=settings.batch_size, device=settings.device, seed=settings.seed)
-
-
-def _siblings(task: Task) -> tuple[str, ...]:
-    """Return all layers of the task's model: they come as memmaps in one call, and the next tasks want the others."""
-    return tuple(inputs.layers_of(task.model, task.unit))
+    assert task.model is not None
+    spaces = inputs.features(
+        task.model, task.unit, layers=task.layers, batch_size=settings.batch_size, device=settings.device, seed=settings.seed
+    )
+    return {"layers.json": [{"layer": name, "n_features": space.n_features, "dtype": str(space.values.dtype)} for name, space in spaces.items()]}
 
 
 def _raise_again(caught: list[warnings.WarningMessage]) -> None:

@@ -1,22 +1,22 @@
-"""A plan expands to tasks: extractions (stimuli × model), then scorings (unit × model × layer × split seed).
+"""A plan expands to tasks: extractions (stimuli × model), then what the kind of each analysis lists.
 
-All regions of a unit are columns of one scoring task: they share one decomposition of the features, which would have to
-be computed again for each region otherwise. The selection of regions is made before the task is keyed.
-
-A task's key is the sha256 of its canonical step, of the fingerprints of what it reads and of the version of the step, so a
-finished task is found again by content, whatever the order, the process or the plan that asked for it.
+For encoding that is unit × model × layer × split seed. The selection of regions is made before a task is keyed. A task's key is the
+sha256 of its canonical step, of the fingerprints of what it reads and of the version of the step, so a finished task is found again
+by content, whatever the order, the process or the plan that asked for it.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from brainenc.core import fingerprint
-from brainenc.core.errors import BrainencError
-from brainenc.nouns import Responses
+from brainenc.core.checks import did_you_mean
+from brainenc.core.errors import BrainencError, InputError
+from brainenc.nouns import RDMs, Responses
+from brainenc.nouns.tables import need_column
 from brainenc.study import inputs
 from brainenc.study.inputs import Unit
 from brainenc.study.plan import KINDS, Analysis, ModelSpec, Plan
@@ -49,29 +49,50 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One step that is run, stored and found again as a whole; ``needs`` is the key of the extraction it reads."""
+    """One step that is run, stored and found again as a whole; ``needs`` is the key of the extraction it reads, where it reads one."""
 
     step: str
     key: str
     analysis: Analysis
     unit: Unit
-    model: ModelSpec
+    model: ModelSpec | None
     layers: tuple[str, ...]
     seed: int | None
     memory: int
     needs: str | None = None
 
     @property
-    def layer(self) -> str:
-        """The layer of a scoring task; the number of layers of an extraction."""
-        return self.layers[0] if self.step != EXTRACT else f"{len(self.layers)} layers"
+    def layer(self) -> str | None:
+        """The layer of a task; the number of layers of an extraction."""
+        if self.step == EXTRACT:
+            return f"{len(self.layers)} layers"
+        return self.layers[0] if self.layers else None
 
     def describe(self) -> dict[str, Any]:
         """Return the identifying columns for tables and logs."""
         return {
             "step": self.step, "analysis": self.analysis.name, "dataset": self.unit.title, "subject": self.unit.subject, "session": self.unit.session,
-            "model": self.model.name, "layer": self.layer, "seed": self.seed,
+            "model": None if self.model is None else self.model.name, "layer": self.layer, "seed": self.seed,
         }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Context:
+    """What a kind of analysis lists its tasks from: one loaded unit, and what the analysis looks at in it."""
+
+    analysis: Analysis
+    unit: Unit
+    loaded: inputs.Loaded
+    data: Responses | RDMs
+    settings: Settings
+
+    def task(
+        self, step: str, facts: Mapping[str, Any], memory: int, *, model: ModelSpec | None = None, layer: str | None = None, seed: int | None = None,
+        needs: str | None = None,
+    ) -> Task:  # fmt: skip
+        """Return a task whose key is the sha256 of ``facts``, of the step and of the settings."""
+        key = fingerprint.of_json({"step": step, "settings": asdict(self.settings), **facts})
+        return Task(step, key, self.analysis, self.unit, model, () if layer is None else (layer,), seed, memory, needs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,66 +117,63 @@ class Expansion:
 def expand(plan: Plan) -> Expansion:
     """List the tasks of a resolved plan, in the order of the plan: analysis, unit, model, layer (in depth), seed.
 
-    A unit that cannot be loaded, or a model whose layers cannot be listed, becomes a `Failure`; the rest goes on.
+    A unit that cannot be loaded, or a model whose layers cannot be listed, becomes a `Failure`; the rest goes on. Tasks that several
+    units of an analysis have in common are listed once.
     """
     settings = Settings.of(plan)
     extractions: dict[str, Task] = {}
     scorings: list[Task] = []
     failures: list[Failure] = []
     for analysis in plan.analyses:
-        units = inputs.units_of(analysis)
-        for unit in units:
+        kind = KINDS.get(analysis.kind)
+        mine: dict[str, Task] = {}
+        for unit in inputs.units_of(analysis):
             try:
                 loaded = inputs.load(unit)
-                responses = select(loaded.responses, analysis)
+                context = Context(analysis, unit, loaded, select(loaded.data, analysis), settings)
+                of_unit = list(kind.unit_tasks(context))
             except (BrainencError, OSError) as error:
                 failures.append(_failure("load", analysis, unit, None, error))
                 continue
             for model in analysis.models:
                 try:
                     layers = inputs.layers_of(model, unit)
-                    extraction = _extraction(analysis, unit, model, tuple(layers), loaded, settings)
-                    here = list(_scorings(analysis, unit, model, layers, loaded, responses, settings, extraction.key))
+                    extraction = _extraction(context, model, tuple(layers))
+                    of_unit += kind.layer_tasks(context, model, layers, extraction.key)
                 except (BrainencError, OSError, RuntimeError) as error:
                     failures.append(_failure("list layers", analysis, unit, model, error))
                     continue
                 extractions.setdefault(extraction.key, extraction)
-                scorings += here
+            for task in of_unit:
+                mine.setdefault(task.key, task)
+        if any(task.layers for task in mine.values()):  # data without a single layer to hold against them are no work
+            scorings += mine.values()
     return Expansion(tuple(extractions.values()), tuple(scorings), tuple(failures))
 
 
-def select(responses: Responses, analysis: Analysis) -> Responses:
-    """Return the targets that an analysis looks at (``roi``, ``where``)."""
+def select(data: Responses | RDMs, analysis: Analysis) -> Responses | RDMs:
+    """Return what an analysis looks at: the targets of responses that ``roi`` and ``where`` keep, or the RDMs (of its ``subjects``)."""
+    if analysis.subjects is not None and isinstance(data, RDMs):
+        there = list(dict.fromkeys(need_column(data.rdms, "subject", analysis.dataset).astype(str)))
+        for name in analysis.subjects:
+            if name not in there:
+                expected, fix = f"one of {', '.join(there)}", did_you_mean(name, there)
+                raise InputError(f"{analysis.dataset} has no subject {name!r}", where=analysis.name, expected=expected, fix=fix)
+        data = data.where(subject=list(analysis.subjects))
     if analysis.roi is not None:
-        responses = responses.where(roi=list(analysis.roi))
+        data = data.where(roi=list(analysis.roi))
     if analysis.where is not None:
-        responses = responses.where(analysis.where)
-    return responses
+        data = data.where(analysis.where)
+    return data
 
 
-def _extraction(analysis: Analysis, unit: Unit, model: ModelSpec, layers: tuple[str, ...], loaded: inputs.Loaded, settings: Settings) -> Task:
+def _extraction(context: Context, model: ModelSpec, layers: tuple[str, ...]) -> Task:
+    settings = context.settings
     step = {
-        "step": EXTRACT, "version": EXTRACT_VERSION, "stimuli": loaded.stimuli_key, "model": inputs.model_key(model), "layers": layers,
+        "step": EXTRACT, "version": EXTRACT_VERSION, "stimuli": context.loaded.stimuli_key, "model": inputs.model_key(model), "layers": layers,
         "batch_size": settings.batch_size, "device": settings.device, "threads": settings.threads, "seed": settings.seed,
     }  # fmt: skip
-    return Task(EXTRACT, fingerprint.of_json(step), analysis, unit, model, layers, None, EXTRACT_BASE)
-
-
-def _scorings(
-    analysis: Analysis, unit: Unit, model: ModelSpec, layers: dict[str, int], loaded: inputs.Loaded, responses: Responses, settings: Settings, needs: str
-) -> Iterator[Task]:
-    module = KINDS.get(analysis.kind)
-    options = {name: value for name, value in analysis.options.items() if name != "split"}
-    for layer, n_features in layers.items():
-        memory = module.estimate(responses, n_features, settings.memory, 8 if settings.dtype == "float64" else 4)
-        for seed in module.seeds(analysis.options):
-            step = {
-                "step": analysis.kind, "version": module.VERSION, "responses": loaded.responses_key, "stimuli": loaded.stimuli_key,
-                "roi": analysis.roi, "where": analysis.where, "model": inputs.model_key(model), "layer": layer,
-                "split": repr(module.make_split(analysis.options, seed)), "split_seed": seed, "options": options,
-                "settings": asdict(settings), "name": responses_name(unit),
-            }  # fmt: skip
-            yield Task(analysis.kind, fingerprint.of_json(step), analysis, unit, model, (layer,), seed, memory, needs)
+    return Task(EXTRACT, fingerprint.of_json(step), context.analysis, context.unit, model, layers, None, EXTRACT_BASE)
 
 
 def responses_name(unit: Unit) -> str:
