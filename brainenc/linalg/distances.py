@@ -243,3 +243,36 @@ def _angles_over_shared(patterns: Tensor, valid: Tensor, centered: bool) -> Tens
     known = (square_i > least) & (square_j > least)
     scale = torch.sqrt(torch.where(known, square_i * square_j, torch.full_like(cross, torch.nan)))
     return (1.0 - cross / scale).clamp_min(0.0)
+
+
+def cross_time_distances(cells: Cells, first: int) -> Tensor:
+    """Return cross-validated distances (n_times − first, n_pairs) between the differences at time ``first`` and at it and all later times.
+
+    d_ij(t, t') = Σ over pairs of trials a, b of different folds of (x_ia(t) − x_ja(t))·(x_ib(t') − x_jb(t')), as means per pair of
+    conditions: K_ii + K_jj − K_ij − K_ji with K(t, t') = (B(t) B(t')' − Σ_m B_m(t) B_m(t')')/(q q' − Σ_m q_m q_m').
+
+    Parameters
+    ----------
+    cells : Cells
+        Sums (n_times, n_cells, n_channels); counts (n_cells,).
+    first : int
+    """
+    n = cells.n_conditions
+    total = condition_sums(cells)
+    later = len(total) - first
+    gram = _across(total, first, n)
+    if cells.full:
+        gram -= _across(cells.sums.reshape(len(total), n, -1), first, n)
+    else:
+        for fold in range(cells.n_folds):
+            rows = torch.nonzero(cells.fold == fold)[:, 0]
+            here = cells.condition[rows]
+            gram[:, here[:, None], here[None, :]] -= _across(cells.sums[:, rows], first, len(rows))
+    counts = pair_counts(cells.counts, cells)
+    return pair_distances((gram / counts).reshape(later, n, n), symmetric=False)
+
+
+def _across(rows: Tensor, first: int, n: int) -> Tensor:
+    """Return X(t) X(t')' (n_later, n, n) for t = first and every t' from it on."""
+    later = rows[first:]
+    return (rows[first] @ later.reshape(-1, later.shape[-1]).T).reshape(n, len(later), n).transpose(0, 1).to(torch.float64)

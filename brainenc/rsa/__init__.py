@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from brainenc.rsa.building import rdm
     from brainenc.rsa.clusters import Clusters, cluster_test
     from brainenc.rsa.comparing import compare
+    from brainenc.rsa.condition_noise import condition_covariance
+    from brainenc.rsa.movies import rdm_movie, temporal_generalization
     from brainenc.rsa.noise import NoiseModel, noise_model
     from brainenc.rsa.permuting import permutation_test, sign_flip_test
 
@@ -23,10 +25,13 @@ _WHERE: dict[str, str] = {
     "NoiseModel": "noise",
     "cluster_test": "clusters",
     "compare": "comparing",
+    "condition_covariance": "condition_noise",
     "noise_model": "noise",
     "permutation_test": "permuting",
     "rdm": "building",
+    "rdm_movie": "movies",
     "sign_flip_test": "permuting",
+    "temporal_generalization": "movies",
 }
 
 __all__ = [
@@ -34,10 +39,13 @@ __all__ = [
     "NoiseModel",
     "cluster_test",
     "compare",
+    "condition_covariance",
     "noise_model",
     "permutation_test",
     "rdm",
+    "rdm_movie",
     "sign_flip_test",
+    "temporal_generalization",
 ]
 
 # rooms within the room, reached as be.rsa.<name>

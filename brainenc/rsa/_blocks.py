@@ -28,7 +28,7 @@ def total_and_channels(part: Trials, noises: Noises, how: How) -> tuple[Floats, 
     n_groups, _, p = part.values.shape
     total = np.zeros((n_groups, part.n_conditions * (part.n_conditions - 1) // 2))
     channels: Any = None
-    index = _index(part, resolve_device(how.device))
+    index = cell_index(part, resolve_device(how.device))
     for groups, inside in _blocks(part, noises, how):
         noise = noises.models[0 if noises.shared else groups.start]
         if isinstance(noise, NoiseModel) and inside != slice(0, p):
@@ -53,7 +53,20 @@ class Index(NamedTuple):
     weights: Tensor | None
 
 
-def _index(part: Trials, device: torch.device) -> Index:
+def cells_of(part: Trials, how: How, device: torch.device) -> Cells:
+    """Return the cells of all groups at once; values must be finite."""
+    index = cell_index(part, device)
+    x = _tensor(part.values, working_dtype(part.values), device)
+    _finite(x, part, how, slice(0, len(x)), slice(0, x.shape[2]))
+    cells = Cells(
+        cell_sums(x, index.cell, len(index.condition), weights=index.weights, center=how.center), index.counts, index.condition, index.fold,
+        part.n_conditions, max(len(part.folds), 1),
+    )  # fmt: skip
+    return by_folds(cells) if how.weighting == "folds" else cells
+
+
+def cell_index(part: Trials, device: torch.device) -> Index:
+    """Return the cells of the rows, in the order of the conditions and within them of the folds."""
     folds = max(len(part.folds), 1)
     cells, cell = np.unique(part.condition * folds + part.fold, return_inverse=True)
     weight = np.ones(len(cell)) if part.weight is None else part.weight
@@ -112,11 +125,15 @@ def _block(values: npt.NDArray[Any], index: Index, part: Trials, noise: PerFold,
 
 def _distances(cells: Cells, noise: PerFold, how: How) -> tuple[Tensor, Tensor | int | None]:
     if how.weighting == "folds" and how.estimator.CROSSVALIDATED:
-        missing = cells.counts.ndim > 1
-        counts = cells.counts.to(cells.sums.dtype) if missing else cells.counts.to(cells.sums.dtype)[:, None]
-        ones = (cells.counts > 0).to(cells.counts.dtype)
-        cells = cells._replace(sums=cells.sums / torch.where(counts > 0, counts, torch.ones_like(counts)), counts=ones)
+        cells = by_folds(cells)
     return how.estimator.distances(cells, noise=noise, prior=how.prior)
+
+
+def by_folds(cells: Cells) -> Cells:
+    """Return means instead of sums, so that every pair of folds weighs the same."""
+    counts = cells.counts.to(cells.sums.dtype)
+    counts = counts if counts.ndim > 1 else counts[:, None]
+    return cells._replace(sums=cells.sums / torch.where(counts > 0, counts, torch.ones_like(counts)), counts=(cells.counts > 0).to(cells.counts.dtype))
 
 
 def _measured(x: Tensor, valid: Tensor, index: Index, part: Trials, how: How) -> Cells:

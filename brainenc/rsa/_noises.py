@@ -29,8 +29,8 @@ def noise_for_groups(noise: Any, part: Trials, metric: str) -> Noises:
         return Noises([None], shared=True)
     if isinstance(noise, bool | str):
         method = METHODS[0] if noise is True else str(one_of(noise, METHODS, "noise"))
-        return Noises([_estimated(part, group, method) for group in range(len(part.values))], shared=False)
-    found = _per_fold(noise, part, metric)
+        return Noises([estimated(part, [group], method) for group in range(len(part.values))], shared=False)
+    found = per_fold(noise, part, metric)
     first = found[0] if isinstance(found, list) else found
     wanted = part.values.shape[2]
     if first.n_channels == wanted and (part.channels is None or len(part.channels) > 1 or _all_channels(part.channels[0])):
@@ -49,7 +49,8 @@ def as_model(noise: Any) -> NoiseModel:
     raise InputError("not a noise model", where="noise", expected="a NoiseModel, a precision matrix or a method", got=type(noise).__name__)
 
 
-def _per_fold(noise: Any, part: Trials, metric: str) -> NoiseModel | list[NoiseModel]:
+def per_fold(noise: Any, part: Trials, metric: str) -> NoiseModel | list[NoiseModel]:
+    """Return one model, or a list in the order of the folds, of what was given for one data set."""
     if not isinstance(noise, Mapping | list | tuple):
         return as_model(noise)
     if not part.folds:
@@ -69,20 +70,26 @@ def _all_channels(index: npt.NDArray[np.intp]) -> bool:
     return bool((index == np.arange(len(index))).all())
 
 
-def _estimated(part: Trials, group: int, method: str) -> NoiseModel:
-    """Return the noise of trials less the mean of their cell, or of their condition where no cell has repeats."""
-    values = np.asarray(part.values[group])
+def residual_cells(part: Trials) -> npt.NDArray[np.intp]:
+    """Return the cell (n_samples,) whose mean each trial loses to become noise: its condition and fold, or its condition where no cell has repeats."""
+    where = f"noise of {part.name!r}"
     cells = part.condition * max(len(part.folds), 1) + part.fold
     if len(np.unique(cells)) == len(cells):
         cells = part.condition
     if len(np.unique(cells)) == len(cells):
-        raise InputError("noise cannot be estimated from conditions measured once", where=f"noise of {part.name!r}", fix="give residuals to noise_model")
+        raise InputError("noise cannot be estimated from conditions measured once", where=where, fix="give residuals to noise_model")
     if part.weight is not None:
-        raise InputError("rows are means of different numbers of repeats: their residuals are not of one noise", where=f"noise of {part.name!r}")
-    kept: Sequence[Any] = np.isfinite(values).all(axis=1)
-    if not np.all(kept):
-        raise InputError(
-            "noise cannot be estimated from trials with missing values", where=f"noise of {part.name!r}", got=f"{int(np.sum(~np.asarray(kept)))} rows",
-            fix="give a model of complete residuals",
-        )  # fmt: skip
-    return from_residuals(values, cells, method)
+        raise InputError("rows are means of different numbers of repeats: their residuals are not of one noise", where=where)
+    return cells
+
+
+def estimated(part: Trials, groups: Sequence[int] | npt.NDArray[np.intp], method: str) -> NoiseModel:
+    """Return the noise of the trials of these groups together, less the mean of their cell."""
+    cells, where = residual_cells(part), f"noise of {part.name!r}"
+    values = np.asarray(part.values[np.asarray(groups)])
+    whole = np.isfinite(values).all(axis=2)
+    if not whole.all():
+        fix = "give a model of complete residuals"
+        raise InputError("noise cannot be estimated from trials with missing values", where=where, got=f"{int((~whole).sum())} rows", fix=fix)
+    apart = np.arange(len(values))[:, None] * (int(cells.max()) + 1) + cells
+    return from_residuals(values.reshape(-1, values.shape[2]), apart.reshape(-1), method)

@@ -89,10 +89,10 @@ def trials(data: Any, facts: dict[str, Any], labels: Labels, *, by: Any = None, 
     if by is not None:
         raise InputError("by names columns of the targets of Responses", where="rdm", got=f"by={by!r} with {type(data).__name__}")
     if isinstance(data, FeatureSpace):
-        made = _rows(len(data.values), labels, samples=data.samples, default="stimulus_id", where=f"FeatureSpace {data.name!r}")
+        made = labelled(len(data.values), labels, samples=data.samples, default="stimulus_id", where=f"FeatureSpace {data.name!r}")
         return [Trials(data.values[None], **made, rows=pd.DataFrame([facts], index=[0]), channels=None, name=data.name)]
     values = _array(data)
-    made = _rows(values.shape[-2], labels, samples=None, default=None, where="rdm")
+    made = labelled(values.shape[-2], labels, samples=None, default=None, where="rdm")
     lead = values.shape[:-2]
     names = list(axes) if axes is not None else [f"axis{i}" for i in range(len(lead))]
     if len(names) != len(lead):
@@ -176,7 +176,7 @@ def _from_responses(data: Responses, facts: dict[str, Any], labels: Labels, by: 
             "scans of a time series are no trials", where=where,
             fix="estimate betas or average the scans of each block first, or name a column of the samples with conditions=",
         )  # fmt: skip
-    made = _rows(data.n_samples, labels, samples=data.samples, default="stimulus_id", where=where)
+    made = labelled(data.n_samples, labels, samples=data.samples, default="stimulus_id", where=where)
     if by is None:
         return [Trials(data.values[None], **made, rows=pd.DataFrame([facts], index=[0]), channels=None, name=data.name)]
     data = with_times(data)
@@ -199,7 +199,7 @@ def _from_responses(data: Responses, facts: dict[str, Any], labels: Labels, by: 
     return out
 
 
-def _rows(n: int, labels: Labels, *, samples: pd.DataFrame | None, default: str | None, where: str) -> dict[str, Any]:
+def labelled(n: int, labels: Labels, *, samples: pd.DataFrame | None, default: str | None, where: str) -> dict[str, Any]:
     """Return what `Trials` says of the rows: condition, table, fold, folds, weight."""
     conditions = default if labels.conditions is None else labels.conditions
     condition, table = _conditions(conditions, n, samples, where)

@@ -14,7 +14,7 @@ from brainenc.core.errors import BrainencWarning
 from brainenc.nouns.rdms import RDMs, frozen
 from brainenc.rsa._blocks import total_and_channels
 from brainenc.rsa._choices import How, choices
-from brainenc.rsa._noises import noise_for_groups
+from brainenc.rsa._noises import Noises, noise_for_groups
 from brainenc.rsa._trials import Labels, Trials, datasets, each, trials
 
 Floats = npt.NDArray[np.float64]
@@ -141,14 +141,14 @@ def rdm(
             each(conditions, keys, position), each(folds, keys, position), each(weights, keys, position), crossvalidated=how.estimator.CROSSVALIDATED
         )
         own = each(noise, keys, position)
-        parts += [build(part, own, how) for part in trials(data, facts, labels, by=by, axes=axes)]
+        for part in trials(data, facts, labels, by=by, axes=axes):
+            parts.append(build(part, noise_for_groups(own, part, metric), how, described(own)))
     return RDMs.concat(parts, join=join)
 
 
-def build(part: Trials, noise: Any, how: How) -> RDMs:
-    """Return the RDMs of the groups of one data set."""
-    models = noise_for_groups(noise, part, how.metric)
-    total, channels = total_and_channels(part, models, how)
+def build(part: Trials, noises: Noises, how: How, noise: str) -> RDMs:
+    """Return the RDMs of the groups of one data set; ``noise`` says in words where the noise models come from."""
+    total, channels = total_and_channels(part, noises, how)
     values = total
     if how.estimator.PER_CHANNEL:
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -176,8 +176,8 @@ def _say_where_nan(values: Floats, part: Trials, how: How) -> None:
     warnings.warn(f"{how.metric} RDM of {part.name!r}: {what}", BrainencWarning, stacklevel=4)
 
 
-def _provenance(noise: Any, how: How, part: Trials) -> dict[str, Any]:
-    facts: dict[str, Any] = {"squared": how.squared, "per_channel": how.per_channel, "nan": how.nan, "noise": _words(noise)}
+def _provenance(noise: str, how: How, part: Trials) -> dict[str, Any]:
+    facts: dict[str, Any] = {"squared": how.squared, "per_channel": how.per_channel, "nan": how.nan, "noise": noise}
     if how.estimator.CROSSVALIDATED:
         facts |= {"n_folds": len(part.folds), "weighting": how.weighting}
     if how.estimator.NONNEGATIVE:
@@ -185,7 +185,8 @@ def _provenance(noise: Any, how: How, part: Trials) -> dict[str, Any]:
     return facts
 
 
-def _words(noise: Any) -> str:
+def described(noise: Any) -> str:
+    """Return in words what was given as noise, for the provenance."""
     if noise is None or isinstance(noise, str):
         return noise or "none"
     if isinstance(noise, Mapping | list | tuple):

@@ -215,7 +215,7 @@ def noise_model(
     --------
     >>> import numpy as np
     >>> noise_model(np.random.default_rng(0).standard_normal((200, 3)), method="full").covariance().diagonal().round(1)
-    array([1. , 1. , 1.1])
+    array([1., 1., 1.])
 
     References
     ----------
