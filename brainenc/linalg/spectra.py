@@ -140,6 +140,36 @@ def permutation_null(series: Tensor, columns: Tensor, orders: Tensor) -> tuple[T
     return hits, maxima
 
 
+def label_null(first: Tensor, second: Tensor, orders: Tensor) -> tuple[Tensor, Tensor]:
+    """Return |mean of the first set| − |mean of the second| and how often relabelled trials reach it.
+
+    Parameters
+    ----------
+    first, second : complex Tensors of shape (n_first, n_channels, n_bins) and (n_second, n_channels, n_bins)
+    orders : int64 Tensor of shape (n_draws, n_first + n_second)
+        Permutations of all trials; the first ``n_first`` of an order make the first set.
+
+    Returns
+    -------
+    difference : Tensor of shape (n_channels, n_bins)
+    hits : int64 Tensor of shape (n_channels, n_bins)
+    """
+    n_first, n_second = len(first), len(second)
+    difference = first.mean(dim=0).abs() - second.mean(dim=0).abs()
+    trials = torch.cat([first, second]).reshape(n_first + n_second, -1)
+    total = trials.sum(dim=0)
+    observed = difference.reshape(-1)
+    slack = TIE * (trials.abs().amax(dim=0) + 1e-300)
+    hits = torch.zeros(observed.shape, dtype=torch.int64, device=first.device)
+    for part in _parts(len(orders), trials.shape[1]):
+        chosen = torch.zeros((orders[part].shape[0], len(trials)), dtype=trials.dtype, device=first.device)
+        chosen.scatter_(1, orders[part, :n_first], 1.0)
+        one = chosen @ trials
+        drawn = one.abs() / n_first - (total - one).abs() / n_second
+        hits += (drawn >= observed - slack).sum(dim=0)
+    return difference, hits.reshape(difference.shape)
+
+
 def _largest(share: Tensor) -> Tensor:
     """Return the largest finite value over the channels (n_draws,) of shares (n_draws, n_channels)."""
     return torch.where(torch.isfinite(share), share, torch.full_like(share, -math.inf)).amax(dim=1)
