@@ -105,8 +105,11 @@ class Neighbourhoods:
     def take(self, positions: npt.ArrayLike) -> Neighbourhoods:
         """Return the neighbourhoods at these positions."""
         index = np.asarray(positions, dtype=np.intp)
+        sizes = self.sizes[index]
+        starts = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
+        rows = [self.indices[self.starts[i] : self.starts[i + 1]] for i in index]
         full = None if self.full is None else self.full[index]
-        return Neighbourhoods.of((self[i] for i in index), self.n_targets, centres=self.centres[index], full=full, description=self.description)
+        return replace(self, centres=self.centres[index], indices=np.concatenate(rows) if rows else self.indices[:0], starts=starts, full=full)
 
     def without(self, targets: npt.ArrayLike) -> Neighbourhoods:
         """Return the same centres with the targets of a mask (n_targets,) taken out of every list."""
