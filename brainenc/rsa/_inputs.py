@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -124,3 +124,9 @@ def check_complete(values: Floats, what: str, where: str, fix: str) -> None:
     missing = ~np.isfinite(values)
     if missing.any():
         raise InputError(f"{what} has missing pairs", where=where, expected="finite numbers", got=f"{int(missing.sum())} NaN or infinite", fix=fix)
+
+
+def patterns(values: Floats) -> list[tuple[npt.NDArray[np.bool_], npt.NDArray[np.intp]]]:
+    """Return each pattern of missing pairs (n_pairs,) with the RDMs that have it."""
+    gaps, codes = np.unique(np.isnan(values), axis=0, return_inverse=True)
+    return [(gap, np.flatnonzero(codes.reshape(-1) == code)) for code, gap in enumerate(gaps)]

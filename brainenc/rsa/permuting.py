@@ -19,8 +19,9 @@ from brainenc.metrics.multiple import fdr_bh
 from brainenc.metrics.resample import permutations, sign_flips
 from brainenc.nouns.rdms import RDMs
 from brainenc.rsa._forms import REGISTRY, Form, dual, form_of, norms, positive_root, prepared, sigma_tensor
-from brainenc.rsa._inputs import Groups, check_complete, groups_of, model_stack
+from brainenc.rsa._inputs import Groups, check_complete, groups_of, model_stack, patterns
 from brainenc.rsa._tails import families_of, probabilities
+from brainenc.rsa.comparing import compare
 
 Floats = npt.NDArray[np.float64]
 Tensor = torch.Tensor
@@ -68,7 +69,7 @@ def permutation_test(
     sigma_k : array_like of shape (n_conditions, n_conditions) or (n_conditions,), optional
         Noise covariance of the conditions of the data, for whitened methods; it stays with the data.
     nan : {"raise", "omit"}
-        Pairs missing in any RDM of a group: refuse, or leave them out of that group.
+        Pairs missing in an RDM: refuse, or leave them out of the comparisons with that RDM, and of no other.
     memory : str or int
         Bound on the relabelled RDMs that are held at once. It does not change the result.
 
@@ -76,7 +77,8 @@ def permutation_test(
     -------
     DataFrame
         One row a group and model: the columns of ``by``, the columns of the models, method, score, null_mean, null_sd, p, p_max, q
-        (Benjamini-Hochberg over all rows), n, n_subjects, n_conditions, n_pairs. p = (1 + hits) / (1 + n).
+        (Benjamini-Hochberg over all rows), n, n_subjects, n_conditions, n_pairs (of the
+        RDM with the fewest). p = (1 + hits) / (1 + n).
 
     Raises
     ------
@@ -209,7 +211,7 @@ def _checked(
     stack, table = model_stack(models, data, WHERE)
     check_complete(stack, "a model", WHERE, "relabelling would move the missing pairs: give complete model RDMs")
     if nan == "raise":
-        check_complete(np.asarray(data.values), "the data", WHERE, 'pass nan="omit" to leave such pairs out of their group')
+        check_complete(np.asarray(data.values), "the data", WHERE, 'pass nan="omit" to leave such pairs out')
     groups = groups_of(data, by, subject)
     drawn = np.stack([np.arange(data.n_conditions), *permutations(data.n_conditions, n, seed, WHERE)])
     return stack, table, groups, torch.from_numpy(drawn)
@@ -217,31 +219,36 @@ def _checked(
 
 def _linear(job: _Job, form: Form) -> Floats:
     """Return scores of an inner-product comparator: one product of the models with the mean unit RDM of each group, a relabelling."""
-    out = job.empty()
-    whole = [g for g, rows in enumerate(job.groups.rows) if np.isfinite(job.data[rows]).all()]
+    out = np.zeros(job.empty().shape)
+    whole: list[tuple[int, npt.NDArray[np.bool_], npt.NDArray[np.intp]]] = []
+    gaps: list[tuple[int, npt.NDArray[np.bool_], npt.NDArray[np.intp]]] = []
+    for g, rows in enumerate(job.groups.rows):
+        for missing, members in patterns(job.data[rows]):
+            (gaps if missing.any() else whole).append((g, missing, members))
     if whole:
         x = prepared(job.models, form)
-        targets = torch.stack([_target(job, g, form, None) for g in whole])
+        targets = torch.stack([_target(job, g, form, members, None) for g, _, members in whole])
         moving = form.whitened and job.sigma is not None
         fixed = norms(x, form, job.sigma)
+        columns = [g for g, _, _ in whole]
         for part in job.chunks(max(len(x), len(whole)) if moving else min(len(x), len(whole)), 3 + 2 * moving):
             scale = norms(relabelled(x, job.orders[part]), form, job.sigma) if moving else fixed.expand(part.stop - part.start, -1)
-            out[part][:, :, whole] = (relabelled_products(x, targets, job.orders[part]) / scale[..., None]).numpy()
-    for g in sorted(set(range(out.shape[2])) - set(whole)):
+            out[part][:, :, columns] += (relabelled_products(x, targets, job.orders[part]) / scale[..., None]).numpy()
+    for g, missing, members in gaps:
         # missing pairs change what ranks, means and norms are of: they are taken anew for every relabelling
-        keep = torch.from_numpy(np.isfinite(job.data[job.groups.rows[g]]).all(axis=0))
-        target = _target(job, g, form, keep)
+        keep = torch.from_numpy(~missing)
+        target = _target(job, g, form, members, keep)
         for part in job.chunks(len(job.models), 8):
             x = prepared(relabelled(job.models, job.orders[part])[..., keep], form)
-            out[part, :, g] = ((x @ target) / norms(x, form)).numpy()
+            out[part, :, g] += ((x @ target) / norms(x, form)).numpy()
     return out
 
 
-def _target(job: _Job, group: int, form: Form, keep: Tensor | None) -> Tensor:
-    """Return Σ over RDMs of weight · Wy/|y| (n_pairs,) of a group."""
-    y = torch.from_numpy(job.data[job.groups.rows[group]])
+def _target(job: _Job, group: int, form: Form, members: npt.NDArray[np.intp], keep: Tensor | None) -> Tensor:
+    """Return Σ weight · Wy/|y| (n_pairs,) over these RDMs of a group."""
+    y = torch.from_numpy(job.data[job.groups.rows[group][members]])
     y = prepared(y if keep is None else y[:, keep], form)
-    weights = torch.from_numpy(job.groups.weights(group))
+    weights = torch.from_numpy(job.groups.weights(group)[members])
     return ((weights / norms(y, form, job.sigma))[:, None] * dual(y, form, job.sigma)).sum(dim=0)
 
 
@@ -286,17 +293,13 @@ def _basis(control: Tensor, form: Form, sigma: Tensor | None) -> Tensor:
 
 def _by_comparator(job: _Job) -> Floats:
     """Return scores of any comparator, a chunk of relabelled models at a time."""
-    compare = REGISTRY.get(job.method).compare
     out = job.empty()
     sigma = None if job.sigma is None else job.sigma.numpy()
     k, n_pairs = job.models.shape
     for part in job.chunks(k, 6):
         x = relabelled(job.models, job.orders[part]).reshape(-1, n_pairs).numpy()
         for g, rows in enumerate(job.groups.rows):
-            keep = np.isfinite(job.data[rows]).all(axis=0)
-            y = np.where(keep, job.data[rows], np.nan)
-            x_kept = np.where(keep, x, np.nan) if not keep.all() else x
-            out[part, :, g] = (compare(x_kept, y, sigma_k=sigma) @ job.groups.weights(g)).reshape(-1, k)
+            out[part, :, g] = (compare(x, job.data[rows], job.method, sigma_k=sigma) @ job.groups.weights(g)).reshape(-1, k)
     return out
 
 
@@ -305,7 +308,7 @@ def _table(job: _Job, models: pd.DataFrame, flat: Floats, p: Floats, p_max: Floa
     out = pd.concat([groups.loc[groups.index.repeat(len(models))].reset_index(drop=True), pd.concat([models] * len(groups), ignore_index=True)], axis=1)
     known = np.isfinite(flat).all(axis=0)
     null = np.where(known, flat[1:], 0.0)
-    n_pairs = [int(np.isfinite(job.data[rows]).all(axis=0).sum()) for rows in job.groups.rows]
+    n_pairs = [int(np.isfinite(job.data[rows]).sum(axis=1).min()) for rows in job.groups.rows]
     n_subjects = [len(np.unique(codes)) for codes in job.groups.codes]
     return out.assign(
         method=job.method, score=flat[0], null_mean=np.where(known, null.mean(axis=0), np.nan), null_sd=np.where(known, null.std(axis=0), np.nan),

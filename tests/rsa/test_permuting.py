@@ -20,7 +20,7 @@ UPPER = np.triu_indices(N, 1)
 
 
 def rdms_of(values, **columns):
-    return be.RDMs(np.asarray(values), CONDITIONS, pd.DataFrame(columns))
+    return be.RDMs(np.asarray(values), CONDITIONS, pd.DataFrame(columns) if columns else None)
 
 
 @pytest.fixture
@@ -54,6 +54,10 @@ def rho_a(x, y):
     return 12 * centred(stats.rankdata(x)) @ centred(stats.rankdata(y)) / (p**3 - p)
 
 
+def tau_a(x, y):
+    return np.sign(np.subtract.outer(x, x) * np.subtract.outer(y, y)).sum() / (len(x) * (len(x) - 1))
+
+
 SIGMA = np.diag(np.linspace(0.5, 2, N)) + 0.2
 REFERENCE = {
     "cosine_similarity": cosine,
@@ -62,6 +66,8 @@ REFERENCE = {
     "rho_a": rho_a,
     "whitened_cosine_similarity": lambda x, y: cosine(x, y, v_inverse(SIGMA)),
     "whitened_pearson": lambda x, y: cosine(centred(x), centred(y), v_inverse(SIGMA)),
+    "tau_a": tau_a,
+    "tau_b": lambda x, y: stats.kendalltau(x, y).statistic,
 }
 
 
@@ -158,15 +164,34 @@ def test_missing_pairs_are_refused_or_left_out_of_their_group_only(models, data)
         be.rsa.permutation_test(models, gaps, by="roi", n=10)
     table = be.rsa.permutation_test(models, gaps, by="roi", method="spearman", n=40, nan="omit")
     whole = be.rsa.permutation_test(models, data, by="roi", method="spearman", n=40)
-    kept = np.setdiff1d(np.arange(28), [2, 9])
-    null = null_by_loops(models, data, lambda x, y: stats.spearmanr(x[kept], y[kept]).statistic, 40)[:, 0]
+    orders = [np.arange(N), *permutations(N, 40, 0, "permutation_test")]
+    moved = [[squareform(m)[np.ix_(o, o)][UPPER] for m in models.values] for o in orders]
+    kept = [np.isfinite(y) for y in values[:S]]
+    null = np.array([[np.mean([stats.spearmanr(m[k], y[k]).statistic for y, k in zip(values[:S], kept, strict=True)]) for m in row] for row in moved])
     np.testing.assert_allclose(table["score"][:K], null[0], atol=1e-12)
     np.testing.assert_allclose(table["null_sd"][:K], null[1:].std(axis=0), atol=1e-12)
     # the other group is untouched, whatever its neighbour lacks; and nothing is written into what was given
-    pd.testing.assert_frame_equal(table[K:], whole[K:])
+    pd.testing.assert_frame_equal(table[K:].drop(columns="q"), whole[K:].drop(columns="q"))
     assert (table["n_pairs"] == [26] * K + [28] * K).all()
     np.testing.assert_array_equal(gaps.values, before[0])
     np.testing.assert_array_equal(models.values, before[1])
+
+
+@pytest.mark.parametrize("method", ["tau_a", "whitened_cosine_similarity", "pearson"])
+def test_scores_over_missing_pairs_are_those_of_compare(models, data, method):
+    values = data.values.copy()
+    values[1, [2, 9]] = np.nan
+    gaps = rdms_of(values, roi=data.rdms["roi"])
+    table = be.rsa.permutation_test(models, gaps, by="roi", method=method, n=5, nan="omit", subject=None)
+    expected = be.rsa.compare(models, gaps, method).reshape(K, 2, S).mean(axis=2).T
+    np.testing.assert_allclose(table["score"], expected.reshape(-1), atol=1e-12)
+
+
+def test_small_distances_are_the_tail_of_a_distance(models, data):
+    near = rdms_of(data.values[:1] * 0.01 + models.values[:1])
+    table = be.rsa.permutation_test(models, near, method="bures_distance", n=99)
+    assert table["p"][0] == 0.01 and table["score"][0] == table["score"].min()
+    np.testing.assert_allclose(table["score"], be.rsa.compare(models, near, "bures_distance")[:, 0])
 
 
 def test_conditions_are_matched_by_name(models, data, rng):
