@@ -79,7 +79,8 @@ def select_channels(
     )  # fmt: skip
     assert targets is not None
     layout = grid(targets, data.fs, data.values.shape[2], trim=trim)
-    z: Complex = coefficients(data, layout, detrend=detrend, memory=memory, device=device) * (np.where(layout.nyquist, 1.0, 2.0) / layout.n_times)
+    scale = np.where(layout.nyquist, 1.0, 2.0) / layout.n_times
+    z = np.asarray(coefficients(data, layout, detrend=detrend, memory=memory, device=device) * scale, dtype=np.complex128)
     splits = half_orders(n_trials, halves, seed, "channels")
     held_out, share = _held_out(z, layout, splits, alpha)
     several = whole.tags["level"].duplicated(keep=False)

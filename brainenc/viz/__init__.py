@@ -21,6 +21,9 @@ _PUBLIC = {
     "time_course": "courses",
     "time_matrix": "courses",
     "triangle": "triangles",
+    "tag_spectrum": "tagging",
+    "tag_channels": "tagging",
+    "tag_counts": "tagging",
 }
 
 __all__ = sorted(_PUBLIC)

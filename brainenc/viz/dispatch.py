@@ -21,6 +21,12 @@ KINDS: dict[str, dict[str, str]] = {
     "FeatureSpace": {"spectrum": "brainenc.viz.features:variance_spectrum"},
     "StimulusSet": {"sheet": "brainenc.viz.stimuli:contact_sheet"},
     "RDMs": {"panels": "brainenc.viz.rdms:rdm_panels", "mds": "brainenc.viz.embedding:mds_map"},
+    "Tagging": {
+        "spectrum": "brainenc.viz.tagging:tag_spectrum",
+        "channels": "brainenc.viz.tagging:tag_channels",
+        "counts": "brainenc.viz.tagging:tag_counts",
+    },
+    "TagSelection": {"counts": "brainenc.viz.tagging:tag_counts"},
     "Evaluation": {
         "bars": "brainenc.viz.comparisons:model_bars",
         "course": "brainenc.viz.courses:time_course",
