@@ -18,6 +18,8 @@ Distances = Callable[[Cells, Any], Tensor]
 def means(cells: Cells) -> tuple[Tensor, Tensor | None]:
     """Return the means (n_batch, n_cells, n_channels) and which of them are valid (None: all)."""
     if cells.counts.ndim == 1:
+        if bool((cells.counts == 1).all()):
+            return cells.sums, None
         return cells.sums / cells.counts.to(cells.sums.dtype)[:, None], None
     counts = cells.counts.to(cells.sums.dtype)
     return cells.sums / counts.clamp_min(1e-300 if counts.dtype == torch.float64 else 1e-30), cells.counts > 0
