@@ -21,7 +21,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.set_defaults(quiet=0, verbose=0, resume="start the command again")
     parser.add_argument("--version", action="version", version=f"brainenc {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    for add in (_demo, _list, _fetch, _extract, _score, _run, _report, _doctor):
+    for add in (_demo, _list, _fetch, _extract, _score, _rsa, _run, _report, _doctor):
         add(commands, common)
     return parser
 
@@ -85,6 +85,30 @@ def _score(commands: argparse._SubParsersAction, common: argparse.ArgumentParser
     parser.add_argument("--standardize", choices=("zscore", "center"), help="scale within each run")
     parser.add_argument("--no-predictions", action="store_true", help="do not keep held-out predictions (no intervals, less disk)")
     _running(parser, "DATASET-scores")
+
+
+def _rsa(commands: argparse._SubParsersAction, common: argparse.ArgumentParser) -> None:
+    text = "compare the RDMs of layers with those of a data set: representational similarity, with noise ceilings and inference"
+    parser = commands.add_parser("rsa", help=text, description=text, parents=[common])
+    _data(parser)
+    _models(parser)
+    parser.add_argument("--roi", action="append", metavar="NAME", help="only this region (repeatable)")
+    parser.add_argument("--where", metavar="TEXT", help="only targets, or stored RDMs, that a selection keeps, e.g. \"study == 'Algonauts 2019'\"")
+    parser.add_argument("--conditions", metavar="TEXT", help="only stimuli that a selection on their table keeps, e.g. \"split == 'test'\"")
+    parser.add_argument("--metric", metavar="NAME", help="dissimilarity of responses: correlation (default), euclidean, mahalanobis, crossnobis …")
+    parser.add_argument("--folds", metavar="COLUMN", help="samples of one fold, for cross-validated metrics (default: run)")
+    parser.add_argument("--noise", metavar="METHOD", help="noise covariance of the targets: schaefer_strimmer, ledoit_wolf, diagonal, full")
+    parser.add_argument("--model-metric", default="correlation", metavar="NAME", help="dissimilarity of features (default: %(default)s)")
+    parser.add_argument("--compare", action="append", metavar="NAME", help="comparison of RDMs: spearman (default), pearson, rho_a … (repeatable)")
+    parser.add_argument("--by", action="append", metavar="COLUMN", help="roi, time, hemi, channel: one comparison for each value (repeatable; default: roi)")
+    parser.add_argument("--average", action="store_true", help="take the mean of the RDMs of a subject that differ in something else, e.g. sessions")
+    parser.add_argument("--bootstrap", type=_natural, default=1000, metavar="N", help="resamples for intervals (default: %(default)s)")
+    parser.add_argument("--permutations", type=_natural, default=0, metavar="N", help="relabelled conditions for p-values (default: none)")
+    choices = ("auto", "both", "subjects", "conditions")
+    parser.add_argument("--resample", choices=choices, default="auto", help="auto: both, or conditions alone with fewer than four subjects")
+    parser.add_argument("--no-ceiling", action="store_true", help="compute no noise ceilings")
+    parser.add_argument("--seed", type=_natural, default=0, metavar="N", help="of everything that is drawn (default: %(default)s)")
+    _running(parser, "DATASET-rsa")
 
 
 def _run(commands: argparse._SubParsersAction, common: argparse.ArgumentParser) -> None:

@@ -14,7 +14,7 @@ import pandas as pd
 from brainenc.core.errors import BrainencError, DataError
 from brainenc.core.html import facts
 from brainenc.io.store import Store
-from brainenc.nouns import Scores
+from brainenc.nouns import Evaluation, RDMs, Scores
 from brainenc.study import folder, outputs, stored
 from brainenc.study.plan import Plan
 
@@ -32,7 +32,8 @@ class Results:
     plan : Plan
         Resolved, with the versions it ran under.
     summary : DataFrame
-        One row per unit, region, layer, metric and seed: score (median over targets), ceiling, n_targets, n_test, split …
+        Encoding: one row per unit, region, layer, metric and seed: score (median over targets), ceiling, n_targets, n_test, split …
+        RSA: one row per region, layer and comparison: score (mean over subjects), interval, ceilings, p, q, claim …
     maps : DataFrame
         analysis, dataset, subject, session, map ("best", a model, "ceiling"), value, metric, hemi, path (below ``root``).
     failures : DataFrame
@@ -54,7 +55,7 @@ class Results:
         return pd.read_parquet(self.root / outputs.TABLE)
 
     def scores(self, *, seed: int | None = None, predictions: bool = True) -> dict[str, Scores]:
-        """Return the scores of every unit, keyed ``analysis/dataset/subject[/session]``, all layers stacked.
+        """Return the encoding scores of every unit, keyed ``analysis/dataset/subject[/session]``, all layers stacked.
 
         Parameters
         ----------
@@ -66,8 +67,9 @@ class Results:
         """
         store = Store(self.root / "store")
         groups: dict[str, dict[Any, list[str]]] = {}
+        kinds = {analysis.name: analysis.kind for analysis in self.plan.analyses}
         for task in self.provenance["tasks"]:
-            if seed is None or task["seed"] == seed:
+            if kinds[task["analysis"]] == "encoding" and (seed is None or task["seed"] == seed):
                 name = "/".join(str(part) for part in (task["analysis"], task["dataset"], task["subject"], task["session"]) if part is not None)
                 groups.setdefault(name, {}).setdefault(task["seed"], []).append(task["key"])
         found = {}
@@ -75,6 +77,31 @@ class Results:
             full = predictions and len(seeds) == 1
             stacked = [stored.stack([stored.read_scores(store, key, full=full) for key in keys]) for keys in seeds.values()]
             found[name] = _join_seeds(stacked)
+        return found
+
+    def evaluations(self) -> dict[str, Evaluation]:
+        """Return the comparisons of every RSA, keyed ``analysis/dataset/method``."""
+        from brainenc.nouns import read
+
+        found = {}
+        for row in self.provenance["evaluations"]:
+            noun = read(self.root / row["path"])
+            if not isinstance(noun, Evaluation):
+                raise DataError("file holds no evaluation", where=self.root / row["path"])
+            found["/".join(row[name] for name in ("analysis", "dataset", "method"))] = noun
+        return found
+
+    def rdms(self) -> dict[str, tuple[RDMs, RDMs]]:
+        """Return, for every RSA with finished tasks, the RDMs of the data (subject, roi …) and those of the layers (model, layer)."""
+        from brainenc.study.evaluations import collect
+
+        store = Store(self.root / "store")
+        found = {}
+        for analysis in self.plan.analyses:
+            mine = [task for task in self.provenance["tasks"] if task["analysis"] == analysis.name and analysis.kind == "rsa"]
+            data, layers = ([task["key"] for task in mine if (task["layer"] is None) == wanted] for wanted in (True, False))
+            if data and layers:
+                found[analysis.name] = collect(store, data, layers, name=analysis.name)
         return found
 
     def card(self, *, n_boot: int = 1000) -> str:

@@ -41,7 +41,7 @@ def execute(task: Task, settings: Settings, store_root: str) -> Outcome:
             files = _extract(task, settings) if task.step == EXTRACT else KINDS.get(task.analysis.kind).compute(task, settings)
         notes = sorted({str(w.message) for w in caught if issubclass(w.category, BrainencWarning)})
     except Exception as error:
-        detail = "" if isinstance(error, BrainencError) else _where(error)
+        detail = "" if isinstance(error, BrainencError) else where_from(error)
         logger.debug("task failed: %s", task.describe(), exc_info=True)
         return Outcome(task.key, False, type(error).__name__, str(error) or "no message", detail)
     _raise_again(caught)
@@ -52,7 +52,7 @@ def execute(task: Task, settings: Settings, store_root: str) -> Outcome:
     return Outcome(task.key, True, warnings=tuple(notes))
 
 
-def _where(error: Exception) -> str:
+def where_from(error: Exception) -> str:
     """Return the path of calls to an unforeseen error on one line, innermost last; the log has the whole traceback."""
     frames = traceback.extract_tb(error.__traceback__)[-6:]
     return " > ".join(f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames)

@@ -190,7 +190,7 @@ def _significant(
         panel_columns = [c for c in evaluation.groups if c in listed and c != "time"]
         for i in np.flatnonzero(need_column(clusters, "p", "time_course: clusters").to_numpy(dtype=float) <= alpha):
             row = clusters.iloc[i]
-            mine = [m for m in range(table.n_models) if table.names[m] == str(row["model"]) or all(str(evaluation.models[c].iloc[m]) == str(row[c]) for c in evaluation.models if c in listed)]
+            mine = [m for m in range(table.n_models) if table.names[m] == str(row["model"]) or _fits(evaluation.models.iloc[m], row, listed)]
             same = [g for g in range(table.n_groups) if all(str(evaluation.groups[c].iloc[g]) == str(row[c]) for c in panel_columns)]
             found += [(panel, m, float(row["start"]), float(row["stop"])) for m in mine for panel in dict.fromkeys(names[g] for g in same)]
         return found, f"clusters with p ≤ {alpha:g}"
@@ -203,6 +203,11 @@ def _significant(
             edges = np.flatnonzero(np.diff(np.r_[False, mask[here, m], False].astype(int)))
             found += [(panel, m, float(at[here[a]] - half), float(at[here[b - 1]] + half)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
     return found, words
+
+
+def _fits(model: pd.Series, row: pd.Series, listed: list[str]) -> bool:
+    """Return whether a row names this model in every column that both have."""
+    return all(str(model[c]) == str(row[c]) for c in model.index if c in listed)
 
 
 def _join(clusters: Mapping[str, Any], names: list[str]) -> pd.DataFrame:

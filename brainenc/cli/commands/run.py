@@ -28,7 +28,8 @@ def run_plan(plan: Plan, args: argparse.Namespace) -> int:
     from brainenc.study import run
 
     results = run(plan, args.out, n_jobs=args.n_jobs, progress=progress(args), overwrite=args.overwrite)
-    show(best_layers(results))
+    for table in (best_layers(results), compared_layers(results)):
+        show(table)
     say(f"\ntables, maps and provenance: {results.root}")
     if args.report:
         from brainenc.reporting import report
@@ -52,8 +53,8 @@ def best_layers(results: Results) -> pd.DataFrame:
     """Return one row per unit and region: the layer with the best score, averaged over split seeds, and its ceiling."""
     import pandas as pd
 
-    summary = results.summary
-    if not len(summary) or "score" not in summary:
+    summary = _summary_of(results, "encoding")
+    if not len(summary):
         return pd.DataFrame()
     first = summary.groupby("analysis", sort=False)["metric"].transform("first")
     keys = ["analysis", "dataset", "subject", "session", "roi"]
@@ -63,6 +64,29 @@ def best_layers(results: Results) -> pd.DataFrame:
     shown = top.drop_duplicates(keys).reset_index(drop=True)
     constant = [name for name in ("analysis", "session") if shown[name].isna().all() or (name == "analysis" and shown[name].nunique() == 1)]
     return shown.drop(columns=constant)
+
+
+def compared_layers(results: Results) -> pd.DataFrame:
+    """Return one row per group and model of each RSA: its best layer by the first comparison, with interval, ceilings and q."""
+    import pandas as pd
+
+    summary = _summary_of(results, "rsa")
+    if not len(summary):
+        return pd.DataFrame()
+    first = summary[summary["metric"] == summary.groupby("analysis", sort=False)["metric"].transform("first")]
+    keys = [name for name in ("analysis", "dataset", "roi", "hemi", "channel", "time", "model") if name in first]
+    better = first["score"].where(~first["metric"].str.endswith("distance"), -first["score"])
+    top = first.loc[better.groupby([first[name] for name in keys], sort=False, dropna=False).transform("max") == better].drop_duplicates(keys)
+    listed = [*keys, "layer", "metric", "score", "ci_low", "ci_high", "ceiling_low", "ceiling", "q", "claim"]
+    shown = top[[name for name in listed if name in top]].reset_index(drop=True)
+    return shown.drop(columns=["analysis"] if shown["analysis"].nunique() == 1 else [])
+
+
+def _summary_of(results: Results, kind: str) -> pd.DataFrame:
+    """Return the rows of the summary that belong to analyses of one kind, without the columns of the others."""
+    names = [analysis.name for analysis in results.plan.analyses if analysis.kind == kind]
+    summary = results.summary[results.summary["analysis"].isin(names)]
+    return summary if "score" in summary else summary.iloc[:0]
 
 
 def _preview(plan: Plan, args: argparse.Namespace) -> int:

@@ -19,27 +19,35 @@ def execute(args: argparse.Namespace) -> int:
     return run_plan(make_plan(args), args)
 
 
-def out_of(args: argparse.Namespace) -> str:
+def out_of(args: argparse.Namespace, kind: str = "scores") -> str:
     """Return the results folder: ``--out``, or one that is named after the data set."""
-    return args.out or f"{slug(Path(args.dataset).stem if args.dataset.endswith('.toml') else args.dataset)}-scores"
+    return args.out or f"{slug(Path(args.dataset).stem if args.dataset.endswith('.toml') else args.dataset)}-{kind}"
 
 
 def make_plan(args: argparse.Namespace) -> Any:
     """Return the plan that the arguments of ``score`` describe."""
-    from brainenc.study import Plan
-
     analysis: dict[str, Any] = {
-        "dataset": args.dataset, "subjects": args.subject, "sessions": args.session, "variant": args.variant, "root": args.root,
-        "roi": args.roi, "where": args.where, "models": models_of(args), "split": split_of(args), "metric": args.metric or ["pearson"],
-        "aggregate": args.aggregate, "reduce": args.score_reduce, "permutations": args.permutations, "keep_predictions": not args.no_predictions,
+        "split": split_of(args), "metric": args.metric or ["pearson"], "aggregate": args.aggregate, "reduce": args.score_reduce,
+        "permutations": args.permutations, "keep_predictions": not args.no_predictions,
     }  # fmt: skip
     if args.hrf or args.delays:
         analysis["design"] = {k: v for k, v in (("hrf", args.hrf), ("delays", args.delays)) if v}
     if args.detrend or args.standardize:
         analysis["clean"] = {"detrend": args.detrend, **({"standardize": args.standardize} if args.standardize else {})}
+    return plan_of(args, analysis, out_of(args))
+
+
+def plan_of(args: argparse.Namespace, options: dict[str, Any], out: str, **settings: Any) -> Any:
+    """Return the plan with one analysis: its options, and what every command that scores has arguments for."""
+    from brainenc.study import Plan
+
+    analysis: dict[str, Any] = {
+        "dataset": args.dataset, "subjects": args.subject, "sessions": args.session, "variant": args.variant, "root": args.root, "roi": args.roi,
+        "where": args.where, "models": models_of(args), **options,
+    }  # fmt: skip
     table = {
-        "name": Path(out_of(args)).name or "score", "memory": args.memory, "threads": args.threads, "dtype": args.dtype, "device": args.device,
-        "batch_size": args.batch_size, "analysis": [{name: value for name, value in analysis.items() if value is not None}],
+        "name": Path(out).name or "study", "memory": args.memory, "threads": args.threads, "dtype": args.dtype, "device": args.device,
+        "batch_size": args.batch_size, **settings, "analysis": [{name: value for name, value in analysis.items() if value is not None}],
     }  # fmt: skip
     return Plan.from_dict(table, where="arguments", base=Path.cwd())
 
