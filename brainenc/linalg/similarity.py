@@ -27,6 +27,14 @@ def double_centred(gram: Tensor) -> Tensor:
     return gram - means[..., :, None] - means[..., None, :] + means.mean(dim=-1)[..., None, None]
 
 
+def permuted(gram: Tensor, orders: Tensor) -> Tensor:
+    """Return a symmetric matrix (n, n) with rows and columns in each of some orders (n_orders, n): shape (n_orders, n, n).
+
+    Whole rows are gathered, before and after a transposition: up to twice as fast as picking single entries.
+    """
+    return torch.stack([gram.index_select(0, order).T.contiguous().index_select(0, order) for order in orders])
+
+
 def squared_cross(x: Tensor, y: Tensor, memory: int) -> Tensor:
     """Return ‖X'Y‖² (Frobenius) of (n, p) and (n, q) without holding more than ``memory`` bytes of the product."""
     total = torch.zeros((), dtype=x.dtype, device=x.device)

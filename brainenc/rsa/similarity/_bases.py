@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -73,11 +74,13 @@ def mean_correlation(a: Basis, b: Basis) -> float:
     return float(correlations(a, b).mean())
 
 
-def mean_correlations(a: Basis, b: Basis, orders: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
-    """Return the mean canonical correlation under many orders of the rows of ``b``, in batches."""
-    if not len(a.s) or not len(b.s):
-        return np.full(len(orders), np.nan)
-    step = max(1, 2**22 // max(b.u.numel(), a.u.shape[1] * b.u.shape[1]))
+def mean_correlations(sides: Sequence[Basis], b: Basis, orders: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
+    """Return mean canonical correlations (n_orders, n_sides) under many orders of the rows of ``b``, in batches."""
     place = torch.from_numpy(np.ascontiguousarray(orders)).to(b.u.device)
-    parts = [torch.linalg.svdvals(a.u.T @ b.u[place[i : i + step]]).clamp(max=1.0).mean(dim=1) for i in range(0, len(orders), step)]
-    return torch.cat(parts).cpu().numpy()
+    out = np.full((len(orders), len(sides)), np.nan)
+    for number, a in enumerate(sides):
+        if len(a.s) and len(b.s):
+            step = max(1, 2**22 // max(b.u.numel(), a.u.shape[1] * b.u.shape[1]))
+            parts = [torch.linalg.svdvals(a.u.T @ b.u[m]).clamp(max=1.0).mean(dim=1) for m in place.split(step)]
+            out[:, number] = torch.cat(parts).cpu().numpy()
+    return out

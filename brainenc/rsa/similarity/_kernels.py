@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +13,7 @@ from brainenc.core.checks import one_of
 from brainenc.core.errors import InputError
 from brainenc.core.rng import generator
 from brainenc.linalg.device import to_tensor
-from brainenc.linalg.similarity import double_centred, hsic, row_blocks, squared_cross, squared_distances
+from brainenc.linalg.similarity import double_centred, hsic, permuted, row_blocks, squared_cross, squared_distances
 
 Tensor = torch.Tensor
 FLOAT64 = np.dtype(np.float64)
@@ -80,27 +81,47 @@ def alignment(a: Kernel, b: Kernel) -> float:
     return _ratio(hsic(inner(a, b), a.diagonal, b.diagonal, debiased=a.debiased), a, b)
 
 
-def alignments(a: Kernel, b: Kernel, orders: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
-    """Return the alignment with the rows of ``b`` in each of ``orders`` (n_orders, n): norms stay, products are gathered in batches."""
-    if a.points is not None or b.points is not None:
-        return np.array([alignment(a, reorder(b, order)) for order in orders])
-    place = torch.from_numpy(np.ascontiguousarray(orders)).to(a.diagonal.device)
+def alignments(sides: Sequence[Kernel], b: Kernel, orders: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
+    """Return alignments (n_orders, n_sides) with the rows of ``b`` in each of ``orders`` (n_orders, n).
+
+    Norms stay as they are under a permutation. The kernel of ``b`` is gathered once for all sides, in batches of orders.
+    """
+    if b.points is not None or any(a.points is not None for a in sides):
+        return np.array([[alignment(a, moved) for a in sides] for moved in (reorder(b, order) for order in orders)])
+    place = torch.from_numpy(np.ascontiguousarray(orders)).to(b.diagonal.device)
+    if b.features is not None and _gram_is_cheaper(sides, b):
+        b = b._replace(features=None, gram=b.features @ b.features.T)
+    size = b.n**2 if b.gram is not None else b.n * b.features.shape[1]  # type: ignore[union-attr]
+    grams = [_gram(a) if b.gram is not None else None for a in sides]
     out = []
-    size = a.n**2 if b.gram is not None else a.n * b.features.shape[1]  # type: ignore[union-attr]
-    for part in row_blocks(len(orders), 24 * size, min(a.memory, 2**28)):
-        moved = place[part]
-        diagonal = b.diagonal[moved]
-        if b.gram is not None:
-            shuffled = b.gram[moved[:, :, None], moved[:, None, :]]
-            full = a.gram if a.gram is not None else a.features @ a.features.T  # type: ignore[operator,union-attr]
-            products = (shuffled * full).sum(dim=(1, 2))
-        elif a.features is not None:
-            products = (a.features.T @ b.features[moved]).square().sum(dim=(1, 2))  # type: ignore[index]
-        else:
-            features = b.features[moved]  # type: ignore[index]
-            products = (features * (a.gram @ features)).sum(dim=(1, 2))  # type: ignore[operator]
-        out.append(_ratios(hsic(products, a.diagonal.expand_as(diagonal), diagonal, debiased=a.debiased), a, b))
+    for part in row_blocks(len(orders), 32 * size, min(b.memory, 2**26)):
+        diagonal = b.diagonal[place[part]]
+        moved = permuted(b.gram, place[part]) if b.gram is not None else b.features[place[part]]  # type: ignore[index]
+        both = []
+        for a, gram in zip(sides, grams, strict=True):
+            products = _products(a, gram, moved)
+            both.append(_ratios(hsic(products, a.diagonal.expand_as(diagonal), diagonal, debiased=a.debiased), a, b))
+        out.append(torch.stack(both, dim=1))
     return torch.cat(out).cpu().numpy()
+
+
+def _gram_is_cheaper(sides: Sequence[Kernel], b: Kernel) -> bool:
+    """Return whether n² numbers a side and order are fewer than the products of features, and fit the memory."""
+    q = b.features.shape[1]  # type: ignore[union-attr]
+    work = sum((b.n if a.features is None else a.features.shape[1]) * q for a in sides)
+    return 8 * b.n**2 * (len(sides) + 4) <= b.memory and b.n * (len(sides) + 10) <= work
+
+
+def _gram(kernel: Kernel) -> Tensor:
+    return kernel.gram if kernel.gram is not None else kernel.features @ kernel.features.T  # type: ignore
+
+
+def _products(a: Kernel, gram: Tensor | None, moved: Tensor) -> Tensor:
+    if gram is not None:
+        return moved.reshape(len(moved), -1) @ gram.reshape(-1)
+    if a.features is not None:
+        return (a.features.T @ moved).square().sum(dim=(1, 2))
+    return (moved * (a.gram @ moved)).sum(dim=(1, 2))  # type: ignore[operator]
 
 
 def inner(a: Kernel, b: Kernel) -> Tensor:
@@ -154,7 +175,7 @@ def bandwidth(points: Tensor, sigma: float | str, fraction: float) -> float:
     some = distances[distances > 0]
     if not len(some):
         raise InputError("all rows are equal, so there is no median distance", where="sigma", fix="give sigma as a number")
-    return fraction * float(np.sqrt(np.median(some.cpu().numpy())))
+    return fraction * float(np.median(some.sqrt().cpu().numpy()))
 
 
 def _enough(n: int, estimator: str) -> None:

@@ -125,14 +125,10 @@ def _null(kind: Any, first: list[Any], second: list[Any], n: int, n_samples: int
     orders = np.stack(list(permutations(n_samples, n, seed, "similarity", units=units, alike=units is not None)))
     out = np.empty((n, len(first), len(second)))
     for j, b in enumerate(second):
-        moved = [kind.reorder(b, order) for order in orders] if not hasattr(kind, "nulls") and len(first) > 1 and n_samples < 500 else None
-        for i, a in enumerate(first):
-            if hasattr(kind, "nulls"):
-                out[:, i, j] = kind.nulls(a, b, orders)
-            elif moved is not None:
-                out[:, i, j] = [kind.between(a, other) for other in moved]
-            else:
-                out[:, i, j] = [kind.between(a, kind.reorder(b, order)) for order in orders]
+        if hasattr(kind, "nulls"):
+            out[:, :, j] = kind.nulls(first, b, orders)
+        else:
+            out[:, :, j] = [[kind.between(a, moved) for a in first] for moved in (kind.reorder(b, order) for order in orders)]
     return out
 
 

@@ -4,5 +4,5 @@ A module holds ``KIND`` ("similarity" or "distance"), ``SYMMETRIC``, ``IDENTITY`
 ``INVARIANT`` (what may be done to the left and to the right side without a change: translation, scale, rotation, linear; exactly these
 in a contract test), ``prepare(x, *, memory, device, **options)``, which does what belongs to one side alone, ``between(a, b)``, a float,
 and the public function of the same name. Optional: ``reorder(state, order)`` and ``subset(state, rows)``, which give the state of other
-rows without preparing anew, and ``nulls(a, b, orders)``, the values under many orders of the rows of ``b`` at once.
+rows without preparing anew, and ``nulls(sides, b, orders)``, values (n_orders, n_sides) under many orders of the rows of ``b``.
 """

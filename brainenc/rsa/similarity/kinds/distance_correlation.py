@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -63,7 +64,7 @@ def between(a: Kernel, b: Kernel) -> float:
     return value if a.debiased else float(np.sqrt(max(value, 0.0))) if value == value else value
 
 
-def nulls(a: Kernel, b: Kernel, orders: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
-    """Return `between` under many orders of the rows of ``b``."""
-    values = alignments(a, b, orders)
-    return values if a.debiased else np.sqrt(np.maximum(values, 0.0))
+def nulls(sides: Sequence[Kernel], b: Kernel, orders: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
+    """Return `between` (n_orders, n_sides) under many orders of the rows of ``b``."""
+    values = alignments(sides, b, orders)
+    return values if b.debiased else np.sqrt(np.maximum(values, 0.0))

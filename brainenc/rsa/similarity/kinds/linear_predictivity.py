@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -70,11 +71,11 @@ def between(a: Basis, b: Basis) -> float:
     return float(_explained(a, b, b.u[None])[0])
 
 
-def nulls(a: Basis, b: Basis, orders: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
-    """Return R² under many orders of the rows of ``b``, in batches."""
-    step = max(1, 2**22 // max(b.u.numel(), 1))
+def nulls(sides: Sequence[Basis], b: Basis, orders: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
+    """Return R² (n_orders, n_sides) under many orders of the rows of ``b``, in batches."""
     place = torch.from_numpy(np.ascontiguousarray(orders)).to(b.u.device)
-    return torch.cat([_explained(a, b, b.u[place[i : i + step]]) for i in range(0, len(orders), step)]).cpu().numpy()
+    moved = place.split(max(1, 2**22 // max(b.u.numel(), 1)))
+    return np.stack([torch.cat([_explained(a, b, b.u[m]) for m in moved]).cpu().numpy() for a in sides], axis=1)
 
 
 def _explained(a: Basis, b: Basis, u: torch.Tensor) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -68,11 +69,11 @@ def between(a: Neighbours, b: Neighbours) -> float:
     return common / a.near.numel()
 
 
-def nulls(a: Neighbours, b: Neighbours, orders: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
-    """Return the overlap under many orders of the rows of ``b``: neighbours are looked up in one table."""
-    near = neighbour_mask(a.near)
-    out = []
-    for order in orders:
-        index = reorder(b, order).near
-        out.append(float(near.gather(1, index).sum()) / index.numel())
-    return np.array(out)
+def nulls(sides: Sequence[Neighbours], b: Neighbours, orders: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
+    """Return overlaps (n_orders, n_sides) under many orders of the rows of ``b``: neighbours are looked up in one table a side."""
+    tables = [neighbour_mask(a.near) for a in sides]
+    out = np.empty((len(orders), len(sides)))
+    for number, order in enumerate(orders):
+        near = reorder(b, order).near
+        out[number] = [float(table.gather(1, near).sum()) / near.numel() for table in tables]
+    return out

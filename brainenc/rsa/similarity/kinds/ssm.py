@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +13,7 @@ from brainenc.core.checks import one_of
 from brainenc.core.errors import InputError
 from brainenc.linalg.device import to_tensor
 from brainenc.linalg.ranks import midranks, to_square
-from brainenc.linalg.similarity import unit_rows
+from brainenc.linalg.similarity import permuted, unit_rows
 from brainenc.rsa.similarity._kernels import FLOAT64
 from brainenc.rsa.similarity.pairing import measure
 
@@ -107,12 +108,12 @@ def reorder(state: Ranked, order: npt.NDArray[np.intp]) -> Ranked:
     return Ranked(state.ranks[place][:, place])
 
 
-def nulls(a: Ranked, b: Ranked, orders: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
-    """Return the correlation under many orders of the stimuli of ``b``, in batches."""
+def nulls(sides: Sequence[Ranked], b: Ranked, orders: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
+    """Return correlations (n_orders, n_sides) under many orders of the stimuli of ``b``: gathered once for all sides, in batches."""
     n = len(b.ranks)
     place = torch.from_numpy(np.ascontiguousarray(orders)).to(b.ranks.device)
-    step = max(1, 2**23 // n**2)
-    parts = [(b.ranks[m[:, :, None], m[:, None, :]].reshape(len(m), -1) @ a.ranks.reshape(-1)) for m in place.split(step)]
+    left = torch.stack([a.ranks.reshape(-1) for a in sides], dim=1)
+    parts = [permuted(b.ranks, m).reshape(len(m), -1) @ left for m in place.split(max(1, 2**22 // n**2))]
     return torch.cat(parts).cpu().numpy()
 
 
