@@ -20,6 +20,7 @@ from brainenc.rsa.comparators._shared import pool_plain
 KIND = "distance"
 SUMMARY = "Riemannian distance of the implied second moments, up to scale and noise"
 MISSING = "none"
+SIGMA_K = True
 SYMMETRIC = False
 SCALE_FREE = True
 Floats = npt.NDArray[np.float64]

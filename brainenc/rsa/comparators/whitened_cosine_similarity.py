@@ -17,6 +17,7 @@ from brainenc.rsa.comparators._shared import by_form, pool_unit
 KIND = "similarity"
 SUMMARY = "cosine of the dissimilarities after whitening by their covariance"
 MISSING = "masked"
+SIGMA_K = True
 SYMMETRIC = True
 SCALE_FREE = True
 Floats = npt.NDArray[np.float64]

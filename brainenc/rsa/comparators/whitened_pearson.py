@@ -12,6 +12,7 @@ from brainenc.rsa.comparators._shared import by_form, pool_standard
 KIND = "similarity"
 SUMMARY = "correlation of the dissimilarities after whitening by their covariance"
 MISSING = "masked"
+SIGMA_K = True
 SYMMETRIC = True
 SCALE_FREE = True
 Floats = npt.NDArray[np.float64]
