@@ -87,18 +87,25 @@ class Groups(NamedTuple):
     rows: list[npt.NDArray[np.intp]]
     codes: list[npt.NDArray[np.intp]]
 
-    def weights(self, group: int) -> Floats:
-        """Return weights of the RDMs of a group that make every subject count alike; they sum to one."""
-        codes = self.codes[group]
-        counts = np.bincount(codes, minlength=len(self.subjects))
-        return 1.0 / (counts[codes] * (counts > 0).sum())
-
     def one_each(self, values: Floats, group: int) -> Floats:
         """Return the mean RDM of each subject (n_subjects, n_pairs) in a group; NaN rows where a subject has none."""
         out = np.full((len(self.subjects), values.shape[1]), np.nan)
         for code in np.unique(self.codes[group]):
             out[code] = values[self.rows[group][self.codes[group] == code]].mean(axis=0)
         return out
+
+    def averaged(self, values: Floats) -> tuple[Floats, Groups]:
+        """Return one RDM a subject and group (n_rows, n_pairs), group after group, and the groups of these.
+
+        A pair that any subject of a group lacks is NaN in all of its RDMs, so that all are compared over the same pairs.
+        """
+        parts, codes = [], [np.unique(one) for one in self.codes]
+        for group, here in enumerate(codes):
+            x = self.one_each(values, group)[here]
+            parts.append(np.where(np.isfinite(x).all(axis=0), x, np.nan))
+        starts = np.cumsum([0, *map(len, parts)])
+        rows = [np.arange(start, stop) for start, stop in zip(starts[:-1], starts[1:], strict=True)]
+        return np.concatenate(parts), Groups(self.table, self.subjects, rows, codes)
 
 
 def groups_of(data: RDMs, by: str | Sequence[str] | None, subject: str | None) -> Groups:
@@ -124,9 +131,3 @@ def check_complete(values: Floats, what: str, where: str, fix: str) -> None:
     missing = ~np.isfinite(values)
     if missing.any():
         raise InputError(f"{what} has missing pairs", where=where, expected="finite numbers", got=f"{int(missing.sum())} NaN or infinite", fix=fix)
-
-
-def patterns(values: Floats) -> list[tuple[npt.NDArray[np.bool_], npt.NDArray[np.intp]]]:
-    """Return each pattern of missing pairs (n_pairs,) with the RDMs that have it."""
-    gaps, codes = np.unique(np.isnan(values), axis=0, return_inverse=True)
-    return [(gap, np.flatnonzero(codes.reshape(-1) == code)) for code, gap in enumerate(gaps)]

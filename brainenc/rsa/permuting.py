@@ -19,7 +19,7 @@ from brainenc.metrics.multiple import fdr_bh
 from brainenc.metrics.resample import permutations, sign_flips
 from brainenc.nouns.rdms import RDMs
 from brainenc.rsa._forms import REGISTRY, Form, dual, form_of, norms, positive_root, prepared, sigma_tensor
-from brainenc.rsa._inputs import Groups, check_complete, groups_of, model_stack, patterns
+from brainenc.rsa._inputs import Groups, check_complete, groups_of, model_stack
 from brainenc.rsa._tails import families_of, probabilities
 from brainenc.rsa.comparing import compare
 
@@ -46,7 +46,7 @@ def permutation_test(
     models : RDMs or mapping of names to RDMs
         One model a row, without missing pairs. Conditions are matched by name.
     data : RDMs
-        One RDM a subject and group; several of one subject in a group are averaged as scores.
+        One RDM a subject and group; several of one subject in a group are averaged first.
     method : str
         A comparator of `compare`. For distances, small values are the tail that is tested.
     by : str or sequence of str, optional
@@ -69,7 +69,7 @@ def permutation_test(
     sigma_k : array_like of shape (n_conditions, n_conditions) or (n_conditions,), optional
         Noise covariance of the conditions of the data, for whitened methods; it stays with the data.
     nan : {"raise", "omit"}
-        Pairs missing in an RDM: refuse, or leave them out of the comparisons with that RDM, and of no other.
+        Pairs missing in any RDM of a group: refuse, or leave them out of that group.
     memory : str or int
         Bound on the relabelled RDMs that are held at once. It does not change the result.
 
@@ -77,8 +77,8 @@ def permutation_test(
     -------
     DataFrame
         One row a group and model: the columns of ``by``, the columns of the models, method, score, null_mean, null_sd, p, p_max, q
-        (Benjamini-Hochberg over all rows), n, n_subjects, n_conditions, n_pairs (of the
-        RDM with the fewest). p = (1 + hits) / (1 + n).
+        (Benjamini-Hochberg over all rows), n, n_subjects, n_conditions, n_pairs.
+        p = (1 + hits) / (1 + n).
 
     Raises
     ------
@@ -101,8 +101,8 @@ def permutation_test(
     [0.01]
     """
     one_of(statistic, ("mean", "z"), "statistic")
-    stack, table, groups, orders = _checked(models, data, by, subject, n, seed, nan, method)
-    values = np.array(data.values, dtype=np.float64)
+    stack, table, orders = _checked(models, data, n, seed, nan, method)
+    values, groups = groups_of(data, by, subject).averaged(np.array(data.values, dtype=np.float64))
     job = _Job(torch.from_numpy(stack), values, groups, method, sigma_tensor(sigma_k, method, data.n_conditions), orders, memory)
     form = form_of(method)
     if control is not None:
@@ -200,10 +200,8 @@ class _Job:
         return np.full((len(self.orders), len(self.models), len(self.groups.rows)), np.nan)
 
 
-def _checked(
-    models: RDMs | Mapping[str, RDMs], data: RDMs, by: str | Sequence[str] | None, subject: str | None, n: int, seed: int, nan: str, method: str
-) -> tuple[Floats, pd.DataFrame, Groups, Tensor]:
-    """Return the models, their table, the groups and the relabellings, the identity first."""
+def _checked(models: RDMs | Mapping[str, RDMs], data: RDMs, n: int, seed: int, nan: str, method: str) -> tuple[Floats, pd.DataFrame, Tensor]:
+    """Return the models, their table and the relabellings, the identity first."""
     one_of(nan, ("raise", "omit"), "nan")
     form_of(method)
     if n < 1:
@@ -211,45 +209,38 @@ def _checked(
     stack, table = model_stack(models, data, WHERE)
     check_complete(stack, "a model", WHERE, "relabelling would move the missing pairs: give complete model RDMs")
     if nan == "raise":
-        check_complete(np.asarray(data.values), "the data", WHERE, 'pass nan="omit" to leave such pairs out')
-    groups = groups_of(data, by, subject)
+        check_complete(np.asarray(data.values), "the data", WHERE, 'pass nan="omit" to leave such pairs out of their group')
     drawn = np.stack([np.arange(data.n_conditions), *permutations(data.n_conditions, n, seed, WHERE)])
-    return stack, table, groups, torch.from_numpy(drawn)
+    return stack, table, torch.from_numpy(drawn)
 
 
 def _linear(job: _Job, form: Form) -> Floats:
     """Return scores of an inner-product comparator: one product of the models with the mean unit RDM of each group, a relabelling."""
-    out = np.zeros(job.empty().shape)
-    whole: list[tuple[int, npt.NDArray[np.bool_], npt.NDArray[np.intp]]] = []
-    gaps: list[tuple[int, npt.NDArray[np.bool_], npt.NDArray[np.intp]]] = []
-    for g, rows in enumerate(job.groups.rows):
-        for missing, members in patterns(job.data[rows]):
-            (gaps if missing.any() else whole).append((g, missing, members))
+    out = job.empty()
+    keeps = [torch.from_numpy(np.isfinite(job.data[rows[0]])) for rows in job.groups.rows]
+    whole = [g for g, keep in enumerate(keeps) if bool(keep.all())]
     if whole:
         x = prepared(job.models, form)
-        targets = torch.stack([_target(job, g, form, members, None) for g, _, members in whole])
+        targets = torch.stack([_target(job, g, form, None) for g in whole])
         moving = form.whitened and job.sigma is not None
         fixed = norms(x, form, job.sigma)
-        columns = [g for g, _, _ in whole]
         for part in job.chunks(max(len(x), len(whole)) if moving else min(len(x), len(whole)), 3 + 2 * moving):
             scale = norms(relabelled(x, job.orders[part]), form, job.sigma) if moving else fixed.expand(part.stop - part.start, -1)
-            out[part][:, :, columns] += (relabelled_products(x, targets, job.orders[part]) / scale[..., None]).numpy()
-    for g, missing, members in gaps:
+            out[part][:, :, whole] = (relabelled_products(x, targets, job.orders[part]) / scale[..., None]).numpy()
+    for g in sorted(set(range(len(keeps))) - set(whole)):
         # missing pairs change what ranks, means and norms are of: they are taken anew for every relabelling
-        keep = torch.from_numpy(~missing)
-        target = _target(job, g, form, members, keep)
+        target = _target(job, g, form, keeps[g])
         for part in job.chunks(len(job.models), 8):
-            x = prepared(relabelled(job.models, job.orders[part])[..., keep], form)
-            out[part, :, g] += ((x @ target) / norms(x, form)).numpy()
+            x = prepared(relabelled(job.models, job.orders[part])[..., keeps[g]], form)
+            out[part, :, g] = ((x @ target) / norms(x, form)).numpy()
     return out
 
 
-def _target(job: _Job, group: int, form: Form, members: npt.NDArray[np.intp], keep: Tensor | None) -> Tensor:
-    """Return Σ weight · Wy/|y| (n_pairs,) over these RDMs of a group."""
-    y = torch.from_numpy(job.data[job.groups.rows[group][members]])
+def _target(job: _Job, group: int, form: Form, keep: Tensor | None) -> Tensor:
+    """Return the mean over subjects of Wy/|y| (n_pairs,) of a group."""
+    y = torch.from_numpy(job.data[job.groups.rows[group]])
     y = prepared(y if keep is None else y[:, keep], form)
-    weights = torch.from_numpy(job.groups.weights(group)[members])
-    return ((weights / norms(y, form, job.sigma))[:, None] * dual(y, form, job.sigma)).sum(dim=0)
+    return (dual(y, form, job.sigma) / norms(y, form, job.sigma)[:, None]).mean(dim=0)
 
 
 def _partial(job: _Job, form: Form | None, control: Floats) -> Floats:
@@ -269,12 +260,12 @@ def _partial(job: _Job, form: Form | None, control: Floats) -> Floats:
     models = residual(raw)
     out = job.empty()
     targets = []
-    for g, rows in enumerate(job.groups.rows):
+    for rows in job.groups.rows:
         raw_y = prepared(torch.from_numpy(job.data[rows]), form)
         y = residual(raw_y)
         duals = dual(y, form, job.sigma)
         size = positive_root((y * duals).sum(dim=-1), (raw_y**2).sum(dim=-1))
-        targets.append(((torch.from_numpy(job.groups.weights(g)) / size)[:, None] * duals).sum(dim=0))
+        targets.append((duals / size[:, None]).mean(dim=0))
     target = torch.stack(targets)
     for part in job.chunks(len(models), 6):
         x = relabelled(models, job.orders[part])
@@ -299,7 +290,7 @@ def _by_comparator(job: _Job) -> Floats:
     for part in job.chunks(k, 6):
         x = relabelled(job.models, job.orders[part]).reshape(-1, n_pairs).numpy()
         for g, rows in enumerate(job.groups.rows):
-            out[part, :, g] = (compare(x, job.data[rows], job.method, sigma_k=sigma) @ job.groups.weights(g)).reshape(-1, k)
+            out[part, :, g] = compare(x, job.data[rows], job.method, sigma_k=sigma).mean(axis=1).reshape(-1, k)
     return out
 
 
@@ -308,7 +299,7 @@ def _table(job: _Job, models: pd.DataFrame, flat: Floats, p: Floats, p_max: Floa
     out = pd.concat([groups.loc[groups.index.repeat(len(models))].reset_index(drop=True), pd.concat([models] * len(groups), ignore_index=True)], axis=1)
     known = np.isfinite(flat).all(axis=0)
     null = np.where(known, flat[1:], 0.0)
-    n_pairs = [int(np.isfinite(job.data[rows]).sum(axis=1).min()) for rows in job.groups.rows]
+    n_pairs = [int(np.isfinite(job.data[rows[0]]).sum()) for rows in job.groups.rows]
     n_subjects = [len(np.unique(codes)) for codes in job.groups.codes]
     return out.assign(
         method=job.method, score=flat[0], null_mean=np.where(known, null.mean(axis=0), np.nan), null_sd=np.where(known, null.std(axis=0), np.nan),
