@@ -87,8 +87,9 @@ def pair_distances(gram: Tensor, symmetric: bool = True) -> Tensor:
     own = gram.diagonal(dim1=-2, dim2=-1)
     flat = gram.reshape(*gram.shape[:-2], n * n)
     rows, columns = torch.triu_indices(n, n, 1, device=gram.device)
-    both = 2 * flat[..., rows * n + columns] if symmetric else flat[..., rows * n + columns] + flat[..., columns * n + rows]
-    return own[..., rows] + own[..., columns] - both
+    upper = flat.index_select(-1, rows * n + columns)
+    both = 2 * upper if symmetric else upper + flat.index_select(-1, columns * n + rows)
+    return own.index_select(-1, rows) + own.index_select(-1, columns) - both
 
 
 def bilinear(a: Tensor, b: Tensor | None = None, valid: Tensor | None = None) -> tuple[Tensor, Tensor | int]:
@@ -128,14 +129,21 @@ def angles(patterns: Tensor, valid: Tensor | None = None, *, centered: bool) -> 
     """
     if valid is not None:
         return _angles_over_shared(patterns, valid, centered)
-    size = patterns.abs().amax(dim=-1, keepdim=True)
+    least = torch.zeros_like(patterns[..., 0])
     if centered:
-        patterns = patterns - patterns.mean(dim=-1, keepdim=True)
-    norm = torch.linalg.vector_norm(patterns, dim=-1, keepdim=True)
-    least = 4 * torch.finfo(patterns.dtype).eps * size * patterns.shape[-1] ** 0.5 if centered else torch.zeros_like(norm)
-    unit = patterns / torch.where(norm > least, norm, torch.full_like(norm, torch.nan))
+        mean = patterns.mean(dim=-1, keepdim=True)
+        patterns = patterns - mean
+        least = 4 * torch.finfo(patterns.dtype).eps * mean.abs()[..., 0] * patterns.shape[-1] ** 0.5
     rows, columns = _pairs(patterns)
-    return (1.0 - product(unit)[..., rows, columns]).clamp_min(0.0)
+    if patterns.dtype == torch.float64:  # the norms stand on the diagonal of the product: the patterns need no further pass
+        gram = product(patterns)
+        norm = gram.diagonal(dim1=-2, dim2=-1).sqrt()
+        scale = torch.where(norm > least, norm, torch.full_like(norm, torch.nan)).reciprocal()
+        flat = gram.reshape(*gram.shape[:-2], -1).index_select(-1, rows * gram.shape[-1] + columns)
+        return (1.0 - flat * (scale.index_select(-1, rows) * scale.index_select(-1, columns))).clamp_min(0.0)
+    norm = torch.linalg.vector_norm(patterns, dim=-1)  # squares of small float32 values vanish in a product
+    unit = patterns / torch.where(norm > least, norm, torch.full_like(norm, torch.nan))[..., None]
+    return (1.0 - product(unit).reshape(*patterns.shape[:-2], -1).index_select(-1, rows * patterns.shape[-2] + columns)).clamp_min(0.0)
 
 
 def cross_gram(cells: Cells) -> Tensor:
