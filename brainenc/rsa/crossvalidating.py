@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,12 +22,15 @@ from brainenc.rsa._forms import REGISTRY, Form, sigma_tensor
 from brainenc.rsa._grams import grams
 from brainenc.rsa._inputs import check_complete, groups_of
 from brainenc.rsa._sampled import compare_sample, pool_sample
+from brainenc.rsa.bootstrapping import Draws, draw
 from brainenc.rsa.flexible import Fixed, Flexible, fitting_form, flexible_models, ranked_within, training_moments
+from brainenc.rsa.variances import covariance_of_draws, one_factor, two_factors
 
 Floats = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
 Tensor = torch.Tensor
 WHERE = "crossvalidate"
+_ONE = np.ones((1, 1))
 LEAST_CONDITIONS = 3  # fewer make no more than one pair, which every model fits
 
 
@@ -58,8 +62,9 @@ class CrossValidated:
 
 def crossvalidate(
     models: RDMs | Flexible | Mapping[str, RDMs | Flexible], data: RDMs, *, method: str = "pearson", by: str | Sequence[str] | None = None,
-    subject: str | None = "subject", folds_conditions: int | None = None, folds_subjects: int | None = None, seed: int = 0,
-    n_assignments: int = 2, sigma_k: npt.ArrayLike | None = None, nan: str = "raise",
+    subject: str | None = "subject", subjects: bool = True, conditions: bool = True, n: int = 0, seed: int = 0, ceiling: bool = True,
+    folds_conditions: int | None = None, folds_subjects: int | None = None, n_assignments: int = 2, sigma_k: npt.ArrayLike | None = None,
+    nan: str = "raise", progress: bool | None = None,
 ) -> Evaluation:  # fmt: skip
     """Fit models to training conditions of training subjects and score them on held-out conditions of held-out subjects.
 
@@ -77,22 +82,33 @@ def crossvalidate(
         A comparator of `compare`; how models are fitted for each is said in `fitting_form`.
     by, subject
         As in `permutation_test`. All groups share the folds.
-    folds_conditions, folds_subjects : int, optional
-        By default 2 below 12 conditions, 3 below 24, 4 below 40, else 5; and 2 below 6 subjects, 3 below 12, 4 below 20, else 5.
+    subjects, conditions : bool
+        What is resampled for errors; copies of a condition or a subject stay on one side of every fold.
+    n : int
+        Bootstrap samples, each cross-validated anew with its own folds; with 0 the covariance is that of the mean over these subjects.
+        The samples are those of `bootstrap` with the same seed.
     seed : int
+    ceiling : bool
+        Whether noise ceilings are wanted.
+    folds_conditions, folds_subjects : int, optional
+        By default 2 below 12 conditions, 3 below 24, 4 below 40, else 5; and 2 below 6 subjects, 3 below 12, 4 below 20, else 5. Inside a
+        sample the default is for the expected number of different ones.
     n_assignments : int
-        Random assignments to folds, whose scores are averaged.
+        Random assignments to folds, whose scores are averaged. With two or more the variance that the choice of folds adds to the
+        bootstrap is taken away (see `corrected_covariance`).
     sigma_k : array_like, optional
         Noise covariance of the conditions, for whitened methods.
     nan : {"raise", "omit"}
         Pairs missing in any RDM of a group: refuse, or leave them out of that group.
+    progress : bool, optional
+        Show a bar over the samples; by default in a terminal.
 
     Returns
     -------
     Evaluation
-        Scores per subject (averaged over folds and assignments), cross-validated ceilings, and the covariance of the means over subjects.
-        ``provenance`` holds folds, assignments and the mean weights of each model's components. Scores of subjects that trained one
-        another are not independent; `evaluate` resamples subjects and conditions for intervals that say so.
+        Scores per subject (averaged over folds and assignments), cross-validated ceilings, draws and covariance. ``provenance`` holds folds,
+        assignments, failed draws and the mean weights of each model's components. With n = 0 subjects count as independent, which
+        those that trained one another are not quite.
 
     Raises
     ------
@@ -117,24 +133,29 @@ def crossvalidate(
     if nan == "raise":
         check_complete(values, "the data", WHERE, 'pass nan="omit" to leave such pairs out of their group')
     groups = groups_of(data, by, subject)
-    n, n_subjects = data.n_conditions, len(groups.subjects)
-    folds = _check_folds(n, n_subjects, folds_conditions, folds_subjects)
+    n_conditions, n_subjects = data.n_conditions, len(groups.subjects)
+    folds = _check_folds(n_conditions, n_subjects, folds_conditions, folds_subjects)
     if n_assignments < 1:
         raise InputError("at least one assignment to folds is needed", where=WHERE, got=n_assignments)
-    found = [
-        crossvalidated_scores(stack, groups.one_each(values, g), method=method, folds=folds, n_assignments=n_assignments, seed=seed, sigma_k=sigma_k)
-        for g in range(len(groups.rows))
-    ]
+    draws = draw(n_conditions, n_subjects, n, seed, conditions=conditions, subjects=subjects)
+    asked = (folds_conditions, folds_subjects)
+    call = partial(crossvalidated_scores, stack, method=method, n_assignments=n_assignments, seed=seed, sigma_k=sigma_k, ceiling=ceiling)
+    parts = [_group(call, groups.one_each(values, g), draws, folds, asked, progress) for g in range(len(groups.rows))]
     provenance = {
         "folds": {"conditions": folds[0], "subjects": folds[1]}, "n_assignments": n_assignments,
-        "weights": [_mean_weights(stack, rows, one) for one in found],
+        "n_failed_draws": [part.n_failed for part in parts], "weights": [_mean_weights(stack, rows, part.found) for part in parts],
     }  # fmt: skip
-    scores = np.stack([one.scores.mean(axis=0) for one in found])
-    ceiling = np.stack([one.ceiling.mean(axis=0) for one in found])
+    known = ceiling and n_subjects > 1
+    all_draws = np.stack([part.draws for part in parts], axis=1) if draws.factors else None
+    levels = {"subjects": n_subjects, "conditions": n_conditions}
+    k = len(rows)
     return Evaluation(
-        scores=scores, models=pd.DataFrame(list(rows)), groups=groups.table, subjects=pd.DataFrame({"subject": groups.subjects}), method=method,
-        kind=REGISTRY.get(method).KIND, ceiling=ceiling if n_subjects > 1 else None, covariance=_covariance(scores), dof=float(n_subjects - 1),
-        n_conditions=n, seed=seed, provenance=provenance,
+        scores=np.stack([part.found.scores.mean(axis=0) for part in parts]), models=pd.DataFrame(list(rows)), groups=groups.table,
+        subjects=pd.DataFrame({"subject": groups.subjects}), method=method, kind=REGISTRY.get(method).KIND,
+        ceiling=np.stack([part.found.ceiling.mean(axis=0) for part in parts]) if known else None,
+        draws=None if all_draws is None else all_draws[..., :k], ceiling_draws=all_draws[..., k:] if known and all_draws is not None else None,
+        covariance=np.stack([part.covariance for part in parts]), dof=float(min(levels[name] for name in draws.factors or ("subjects",)) - 1),
+        n_conditions=n_conditions, resampled=draws.factors, seed=seed, provenance=provenance,
     )  # fmt: skip
 
 
@@ -162,8 +183,8 @@ def default_folds(n_conditions: float, n_subjects: float) -> tuple[int, int]:
 
 def crossvalidated_scores(
     stack: Stack, data: Floats, *, method: str, condition_weights: Floats | None = None, subject_weights: Floats | None = None,
-    folds: tuple[int, int] | None = None, n_assignments: int = 2, seed: int = 0, keys: tuple[object, ...] = (),
-    sigma_k: npt.ArrayLike | None = None,
+    folds: tuple[int | None, int | None] = (None, None), n_assignments: int = 2, seed: int = 0, keys: tuple[object, ...] = (),
+    sigma_k: npt.ArrayLike | None = None, ceiling: bool = True,
 ) -> CrossValidated:  # fmt: skip
     """Return cross-validated scores of one group, on all the data or on one bootstrap sample of it.
 
@@ -176,12 +197,13 @@ def crossvalidated_scores(
     method : str
     condition_weights, subject_weights : ndarray of shape (n_conditions,), (n_subjects,), optional
         Multiplicities of a bootstrap sample. Folds are of different conditions and subjects, so all copies of one stay on one side.
-    folds : (int, int), optional
-        Over conditions and subjects; see `default_folds`. Cut down to what a sample allows; where a fold of conditions would
+    folds : (int, int)
+        Over conditions and subjects; None takes `default_folds`. Cut down to what a sample allows; where a fold of conditions would
         have less than 3 different ones all is NaN.
     n_assignments, seed, keys
         Random assignments, and names of what is drawn (the number of the sample).
     sigma_k : array_like, optional
+    ceiling : bool
 
     Returns
     -------
@@ -193,7 +215,8 @@ def crossvalidated_scores(
     n = n_of_pairs(data.shape[1])
     w = np.ones(n) if condition_weights is None else np.asarray(condition_weights, dtype=np.float64)
     present, subjects = np.flatnonzero(w > 0), np.flatnonzero(v > 0)
-    k_c, k_s = folds or _bootstrap_folds(w, v)
+    defaults = _bootstrap_folds(w, v)
+    k_c, k_s = (own if given is None else given for given, own in zip(folds, defaults, strict=True))
     k_s = min(k_s, len(subjects)) if len(subjects) > 1 else 1
     k_c = min(k_c, len(present) // LEAST_CONDITIONS)
     out = _empty(n_assignments, len(data), stack, max(k_c, 1) * k_s)
@@ -201,7 +224,7 @@ def crossvalidated_scores(
         return out
     keep = torch.from_numpy(np.isfinite(data[subjects]).all(axis=0))
     y = torch.from_numpy(np.where(np.isfinite(data[subjects]), data[subjects], 0.0))
-    job = _Job(stack, y, v[subjects], keep if not bool(keep.all()) else None, method, form, ranked, sigma_tensor(sigma_k, method, n))
+    job = _Job(stack, y, v[subjects], keep if not bool(keep.all()) else None, method, form, ranked, sigma_tensor(sigma_k, method, n), ceiling)
     labels_c = fold_labels(len(present), k_c, n_assignments, seed, *keys, "conditions")
     labels_s = fold_labels(len(subjects), k_s, n_assignments, seed, *keys, "subjects") if k_s > 1 else np.zeros((n_assignments, len(subjects)), dtype=np.intp)
     for a in range(n_assignments):
@@ -230,12 +253,65 @@ def corrected_covariance(draws: Floats) -> Floats:
     -----
     Schütt et al. 2023, doi:10.7554/eLife.82566. The result need not be positive; it is not clipped.
     """
-    known = np.isfinite(draws).all(axis=(1, 2))
-    used, m = draws[known], draws.shape[1]
+    finite = np.isfinite(draws)
+    columns = finite.any(axis=(0, 1))
+    used, m = draws[finite[..., columns].all(axis=(1, 2))][..., columns], draws.shape[1]
     if m < 2 or len(used) < 2:
         raise InputError("the correction needs two assignments and two samples", where="corrected_covariance", got=f"{m} assignments, {len(used)} samples")
     single = np.mean([np.atleast_2d(np.cov(used[:, a], rowvar=False)) for a in range(m)], axis=0)
-    return np.asarray((m * np.atleast_2d(np.cov(used.mean(axis=1), rowvar=False)) - single) / (m - 1))
+    out = np.full((draws.shape[2], draws.shape[2]), np.nan)
+    out[np.ix_(columns, columns)] = (m * np.atleast_2d(np.cov(used.mean(axis=1), rowvar=False)) - single) / (m - 1)
+    return out
+
+
+class _Group(NamedTuple):
+    """One group: what was found on its data, draws (n, k + 2) of mean scores and ceilings, their covariance, draws that failed."""
+
+    found: CrossValidated
+    draws: Floats
+    covariance: Floats
+    n_failed: int
+
+
+def _group(call: Any, data: Floats, draws: Draws, folds: tuple[int, int], asked: tuple[int | None, int | None], progress: bool | None) -> _Group:
+    """Cross-validate one group on its data and on every sample."""
+    found = call(data, folds=folds)
+    w, v = draws
+    if w is None and v is None:
+        return _Group(found, np.empty(0), _covariance(found.scores.mean(axis=0)), 0)
+    from tqdm import tqdm
+
+    n = len(w if w is not None else v)  # type: ignore[arg-type]  # one of them is there
+    kinds = [("both", w, v)] if w is None or v is None else [("both", w, v), ("subjects", None, v), ("conditions", w, None)]
+    rows: dict[str, list[Floats]] = {name: [] for name, _, _ in kinds}
+    for i in tqdm(range(n), desc="cross-validated samples", disable=None if progress is None else not progress, leave=False):
+        for name, counts, copies in kinds:
+            one = {"condition_weights": None if counts is None else counts[i], "subject_weights": None if copies is None else copies[i]}
+            rows[name].append(_means(call(data, folds=asked, keys=(name, i), **one), one["subject_weights"], data))
+    stacks = {name: np.stack(one) for name, one in rows.items()}
+    covariances = [_of_draws(one) for one in stacks.values()]
+    n_subjects, n_conditions = int(np.isfinite(data).any(axis=1).sum()), n_of_pairs(data.shape[1])
+    if len(covariances) == 3:
+        covariance = two_factors(covariances[0], covariances[1], covariances[2], n_subjects, n_conditions)
+    else:
+        covariance = one_factor(covariances[0], n_subjects if w is None else n_conditions)
+    both = stacks["both"].mean(axis=1)
+    return _Group(found, both, covariance, int(np.isnan(both[:, :-2]).any(axis=1).sum()))
+
+
+def _means(found: CrossValidated, v: Floats | None, data: Floats) -> Floats:
+    """Return mean scores and ceilings (n_assignments, k + 2) of one sample, subjects counted as often as they were drawn."""
+    v = np.where(np.isfinite(data).any(axis=1), 1.0 if v is None else v, 0.0)
+    drawn = v > 0
+    mean = np.einsum("s,ask->ak", v[drawn], found.scores[:, drawn]) / v.sum() if drawn.any() else np.full(found.scores.shape[::2], np.nan)
+    return np.concatenate([mean, found.ceiling], axis=1)
+
+
+def _of_draws(draws: Floats) -> Floats:
+    """Return the covariance over samples, corrected for the choice of folds where there are several."""
+    if draws.shape[1] > 1:
+        return corrected_covariance(draws)
+    return covariance_of_draws(draws[:, 0])[0]
 
 
 class _Job(NamedTuple):
@@ -249,6 +325,7 @@ class _Job(NamedTuple):
     form: Form
     ranked: bool
     sigma: Tensor | None
+    ceiling: bool
 
 
 def _assignment(job: _Job, test_w: Floats, train_w: Floats, labels: Index) -> tuple[Floats, Floats, list[Floats]]:
@@ -266,7 +343,8 @@ def _assignment(job: _Job, test_w: Floats, train_w: Floats, labels: Index) -> tu
         for s in range(k_s):
             v = np.where(labels == s, 0.0, job.v) if k_s > 1 else job.v
             for m, (model, part) in enumerate(zip(job.stack.models, job.stack.parts, strict=True)):
-                theta[s, m, part] = model.solve(*training_moments(fits[f], np.arange(part.start, part.stop), subjects, v))
+                moments = (_ONE, _ONE[0]) if isinstance(model, Fixed) else training_moments(fits[f], np.arange(part.start, part.stop), subjects, v)
+                theta[s, m, part] = model.solve(*moments)
                 thetas[m].append(theta[s, m, part])
         predicted = torch.from_numpy(theta.reshape(-1, n_components)) @ job.stack.values
         found = compare_sample(job.method, predicted, job.data, w, keep=job.keep, sigma_k=job.sigma).reshape(k_s, n_models, -1)
@@ -286,7 +364,7 @@ def _training_grams(job: _Job, train: Tensor) -> Floats:
 
 def _ceilings(job: _Job, w: Tensor, labels: Index, k_s: int) -> Floats:
     """Return each subject's similarity (s, 2) with the pool of the training subjects and of all, on the pairs of one fold."""
-    if len(job.v) < 2:
+    if len(job.v) < 2 or not job.ceiling:
         return np.full((len(job.v), 2), np.nan)
     v = np.stack([np.where(labels == s, 0.0, job.v) for s in range(k_s)] + [job.v])
     pools = pool_sample(job.method, job.data, v, w, keep=job.keep)
@@ -317,16 +395,13 @@ def _empty(n_assignments: int, n_subjects: int, stack: Stack, n_fits: int) -> Cr
     return CrossValidated(np.full((n_assignments, n_subjects, len(stack.models)), np.nan), np.full((n_assignments, 2), np.nan), theta)
 
 
-def _covariance(scores: Floats) -> Floats | None:
-    """Return the covariance (n_groups, k + 2, k + 2) of the mean scores over subjects; that of the ceilings is unknown."""
-    n_groups, n_subjects, k = scores.shape
-    if n_subjects < 2:
-        return None
-    out = np.full((n_groups, k + 2, k + 2), np.nan)
-    for g, one in enumerate(scores):
-        used = one[np.isfinite(one).all(axis=1)]
-        if len(used) > 1:
-            out[g, :k, :k] = np.atleast_2d(np.cov(used, rowvar=False)) / len(used)
+def _covariance(scores: Floats) -> Floats:
+    """Return the covariance (k + 2, k + 2) of the mean scores over subjects (n_subjects, k); that of the ceilings is unknown."""
+    k = scores.shape[1]
+    out = np.full((k + 2, k + 2), np.nan)
+    used = scores[np.isfinite(scores).all(axis=1)]
+    if len(used) > 1:
+        out[:k, :k] = np.atleast_2d(np.cov(used, rowvar=False)) / len(used)
     return out
 
 

@@ -252,6 +252,35 @@ def test_a_single_subject_holds_out_conditions_only(parts, data):
     assert found.ceiling is None and np.isfinite(found.scores).all() and found.provenance["folds"]["subjects"] == 1
 
 
+def test_samples_are_crossvalidated_each_with_folds_of_its_own(parts, data):
+    models = {"w": be.rsa.Weighted(parts), "a": be.rsa.Fixed(parts.take([0]))}
+    found = be.rsa.crossvalidate(models, data, n=12, seed=3)
+    assert found.draws.shape == (12, 1, 2) and found.ceiling_draws.shape == (12, 1, 2) and found.resampled == ("subjects", "conditions")
+    again = be.rsa.crossvalidate(models, data, n=12, seed=3)
+    np.testing.assert_array_equal(found.draws, again.draws)
+    w, v = (be.metrics.bootstrap_weights(size, 12, 3, "rsa", name) for size, name in ((N, "conditions"), (S, "subjects")))
+    stack = stacked(list(models.values()), data.ids, "pearson")
+    for i in (0, 7):
+        one = crossvalidated_scores(stack, data.values, method="pearson", condition_weights=w[i], subject_weights=v[i], seed=3, keys=("both", i))
+        mean = np.average(np.nan_to_num(one.scores.mean(axis=0)), axis=0, weights=v[i])
+        np.testing.assert_allclose(found.draws[i, 0], mean)
+    only = be.rsa.crossvalidate(models, data, n=12, seed=3, conditions=False)
+    assert only.resampled == ("subjects",) and (only.covariance[0, :2, :2].diagonal() < 1).all()
+
+
+def test_evaluate_takes_flexible_models_and_permutations(parts, data, tmp_path):
+    found = be.rsa.evaluate({"w": be.rsa.Weighted(parts), "a": parts.take([0])}, data, n=10, seed=1)
+    plain = be.rsa.crossvalidate({"w": be.rsa.Weighted(parts), "a": parts.take([0])}, data, seed=1)
+    np.testing.assert_array_equal(found.scores, plain.scores)
+    assert list(found.to_frame()["model"]) == ["w", "a"] and found.n_draws == 10
+    assert be.read(found.save(tmp_path / "e.npz")).provenance["weights"][0]["w"].keys() == {"a", "b", "c"}
+    fixed = be.rsa.evaluate(parts, data, n=0, permutations=200, seed=2)
+    table = be.rsa.permutation_test(parts, data, n=200, seed=2)
+    np.testing.assert_array_equal(fixed.p[0], table["p"])
+    np.testing.assert_array_equal(fixed.p_max[0], table["p_max"])
+    np.testing.assert_allclose(fixed.mean[0], table["score"])
+
+
 def test_correction_takes_the_variance_of_the_folds_away(rng):
     truth = rng.standard_normal((4000, 1, 2)) @ np.array([[1.0, 0.5], [0, 1]])
     draws = truth + 2 * rng.standard_normal((4000, 3, 2))
