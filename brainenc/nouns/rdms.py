@@ -58,7 +58,9 @@ class RDMs:
         conditions[name] = unique_ids(conditions[name], name)
         object.__setattr__(self, "values", _frozen(values))
         object.__setattr__(self, "conditions", conditions)
-        object.__setattr__(self, "rdms", as_table(self.rdms, "RDMs.rdms", n_rows=len(values)))
+        # a table without columns has no rows either once it has been in a file
+        table = None if self.rdms is None or not len(getattr(self.rdms, "columns", (0,))) else self.rdms
+        object.__setattr__(self, "rdms", as_table(table, "RDMs.rdms", n_rows=len(values)))
         object.__setattr__(self, "provenance", dict(self.provenance))
 
     @classmethod
@@ -312,6 +314,8 @@ def _concat(parts: list[RDMs], join: str) -> RDMs:
     if len(metrics) > 1:
         raise InputError("RDMs are of different metrics", where="RDMs.concat", got=examples(metrics))
     first = parts[0]
+    if len(parts) == 1:
+        return first
     ids = list(first.ids)
     if join == "all":
         ids = list(dict.fromkeys(i for part in parts for i in part.ids))
@@ -320,8 +324,7 @@ def _concat(parts: list[RDMs], join: str) -> RDMs:
         ids = [i for i in ids if i in shared]
     stacked = [_values_at(part, ids, join, position) for position, part in enumerate(parts)]
     table = pd.concat([part.rdms for part in parts], ignore_index=True)
-    together = len(parts) > 1
-    provenance = {k: v for k, v in first.provenance.items() if all(_same(part.provenance.get(k), v) for part in parts)} if together else first.provenance
+    provenance = {k: v for k, v in first.provenance.items() if all(_same(part.provenance.get(k), v) for part in parts)}
     return RDMs(frozen(np.concatenate(stacked)), _conditions(parts, ids), table, first.metric, provenance)
 
 
