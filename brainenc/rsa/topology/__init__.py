@@ -12,34 +12,57 @@ from typing import TYPE_CHECKING
 from brainenc.core.lazy import lazy
 
 if TYPE_CHECKING:
+    from brainenc.rsa.topology.adaptive import AdaptiveTest, adaptive_test
+    from brainenc.rsa.topology.alignment import GromovWasserstein, gromov_wasserstein
+    from brainenc.rsa.topology.embedding import mds
     from brainenc.rsa.topology.grids import Grid, category, make_grid
     from brainenc.rsa.topology.identification import Identification
     from brainenc.rsa.topology.identifying import identify
+    from brainenc.rsa.topology.persistence import persistence_diagrams, persistence_distances
+    from brainenc.rsa.topology.shapes import curves, sensitivity_ratio
     from brainenc.rsa.topology.sweeping import Sweep, sweep
     from brainenc.rsa.topology.transforms import rgdm, rgtm
 
 # one line a name, sorted; the value is the module below this folder
 _WHERE: dict[str, str] = {
+    "AdaptiveTest": "adaptive",
     "Grid": "grids",
+    "GromovWasserstein": "alignment",
     "Identification": "identification",
     "Sweep": "sweeping",
+    "adaptive_test": "adaptive",
     "category": "grids",
+    "curves": "shapes",
+    "gromov_wasserstein": "alignment",
     "identify": "identifying",
     "make_grid": "grids",
+    "mds": "embedding",
+    "persistence_diagrams": "persistence",
+    "persistence_distances": "persistence",
     "rgdm": "transforms",
     "rgtm": "transforms",
+    "sensitivity_ratio": "shapes",
     "sweep": "sweeping",
 }
 
 __all__ = [
+    "AdaptiveTest",
     "Grid",
+    "GromovWasserstein",
     "Identification",
     "Sweep",
+    "adaptive_test",
     "category",
+    "curves",
+    "gromov_wasserstein",
     "identify",
     "make_grid",
+    "mds",
+    "persistence_diagrams",
+    "persistence_distances",
     "rgdm",
     "rgtm",
+    "sensitivity_ratio",
     "sweep",
 ]
 

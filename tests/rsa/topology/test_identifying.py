@@ -228,9 +228,9 @@ def test_cells_of_the_grid():
     frame = make_grid().frame()
     assert len(frame) == 229 and not ((frame["l"] + frame["u"]) == 0).any() and not ((frame["l"] + frame["u"]) == 2).any()
     assert [category(*lu) for lu in [(0, 0.4), (0.6, 1), (0.1, 0.9), (0.4, 0.6), (0.2, 0.6)]] == ["local", "global", "geometry", "topology", "intermediate"]
-    for l, u in ([[0.5], [0.2]], [[-0.1], [0.2]], [[1.0], [1.0]], [[np.nan], [1.0]]):
+    for low, high in ([[0.5], [0.2]], [[-0.1], [0.2]], [[1.0], [1.0]], [[np.nan], [1.0]]):
         with pytest.raises(be.BrainencError):
-            make_grid(l, u)
+            make_grid(low, high)
 
 
 @pytest.mark.parametrize("transform", ["rgtm", "rgdm"])
@@ -239,10 +239,10 @@ def test_a_sweep_is_the_transform_of_every_cell(transform):
     swept = sweep(rdms, **GRID, transform=transform, memory="2kB")
     change = rgtm if transform == "rgtm" else rgdm
     gram, distances = swept.gram(), swept.distances()
-    for cell, (l, u, values) in enumerate(swept):
-        expected = change(rdms, l, u).values
+    for cell, (low, high, values) in enumerate(swept):
+        expected = change(rdms, low, high).values
         np.testing.assert_allclose(values, expected, atol=1e-12)
-        np.testing.assert_allclose(swept.at(l, u).values, expected, atol=1e-12)
+        np.testing.assert_allclose(swept.at(low, high).values, expected, atol=1e-12)
         centred = expected - expected.mean(axis=0)
         np.testing.assert_allclose(gram[cell], centred @ centred.T, atol=1e-9)
         np.testing.assert_allclose(distances[cell], np.linalg.norm(expected[:, None] - expected[None], axis=-1), atol=1e-6)
