@@ -115,7 +115,7 @@ def kernel_analysis(
     X : array (n_samples, n_features), FeatureSpace or Responses
     labels : array_like or table of shape (n_samples,)
         Classes; or, with ``loss="mse"``, numbers (n_samples,) or (n_samples, n_outputs). In the order of the rows of ``X``; for
-        `FeatureSpace` and averaged `Responses` a pandas Series indexed by stimulus_id is matched by it.
+        `FeatureSpace` and `Responses` a pandas Series or DataFrame with an index of text is matched by stimulus_id.
     loss : {"error", "mse"}
     quantiles : sequence of float
         Of the non-zero pairwise distances, for σ.
@@ -176,7 +176,7 @@ def kernel_analysis(
 
 def _targets(labels: Any, loss: str, n: int, ids: npt.NDArray[Any] | None) -> tuple[Floats, int, float]:
     """Return one-hot classes or numbers (n, c), the number of classes and the error without features."""
-    if isinstance(labels, pd.Series | pd.DataFrame) and ids is not None and labels.index.dtype == object:
+    if isinstance(labels, pd.Series | pd.DataFrame) and ids is not None and pd.api.types.is_string_dtype(labels.index):
         missing = [i for i in ids if i not in labels.index]
         if missing or not labels.index.is_unique:
             raise InputError("labels do not fit the stimuli", where="kernel_analysis", expected=f"one for each of {len(ids)}", got=f"{len(missing)} missing")

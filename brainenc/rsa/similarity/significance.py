@@ -33,8 +33,10 @@ def similarity_test(
     **Interval.** Half of the stimuli (b of n_samples) are drawn without replacement, again and again; with v* their values, the interval is
     value + √(b / (n_samples − b)) · (quantile of v* − mean of v*), as the spread of a half sample about the whole is, to first order, that
     of the whole about the truth. An ordinary bootstrap would not do: a stimulus drawn twice is its own nearest neighbour and a pair that
-    agrees in both sides, which raises every such measure. The interval is for other stimuli like these and the same units; it does not
-    correct a bias of the measure, and a measure with a fixed number of neighbours or components means something else on a half sample.
+    agrees in both sides, which raises every such measure. The interval is for other stimuli like these and the same units. It is wide
+    rather than narrow (up to √3 times) where there are few stimuli for the number of features, as what is not linear in the stimuli spreads
+    more on halves. It does not correct a bias of the measure, and a measure with a fixed number of neighbours or components means something
+    else on a half sample.
 
     Parameters
     ----------
