@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from brainenc.rsa.flexible import Family, Fitted, Fixed, Flexible, Interpolate, Select, Weighted, fit_model
     from brainenc.rsa.movies import rdm_movie, temporal_generalization
     from brainenc.rsa.noise import NoiseModel, noise_model
+    from brainenc.rsa.partitioning import Partition, partition_variance
     from brainenc.rsa.permuting import permutation_test, sign_flip_test
     from brainenc.rsa.searchlights import searchlight
 
@@ -34,6 +35,7 @@ _WHERE: dict[str, str] = {
     "Flexible": "flexible",
     "Interpolate": "flexible",
     "NoiseModel": "noise",
+    "Partition": "partitioning",
     "Select": "flexible",
     "Weighted": "flexible",
     "bootstrap": "bootstrapping",
@@ -45,6 +47,7 @@ _WHERE: dict[str, str] = {
     "fit_model": "flexible",
     "noise_ceiling": "ceilings",
     "noise_model": "noise",
+    "partition_variance": "partitioning",
     "permutation_test": "permuting",
     "rdm": "building",
     "rdm_movie": "movies",
@@ -61,6 +64,7 @@ __all__ = [
     "Flexible",
     "Interpolate",
     "NoiseModel",
+    "Partition",
     "Select",
     "Weighted",
     "bootstrap",
@@ -72,6 +76,7 @@ __all__ = [
     "fit_model",
     "noise_ceiling",
     "noise_model",
+    "partition_variance",
     "permutation_test",
     "rdm",
     "rdm_movie",

@@ -230,9 +230,7 @@ def crossvalidated_scores(
     for a in range(n_assignments):
         inside = np.zeros((k_c, n), dtype=bool)
         inside[labels_c[a], present] = True
-        scores, ceiling, thetas = _assignment(job, np.where(inside, w, 0.0), np.where(inside, 0.0, w), labels_s[a])
-        out.scores[a, subjects] = scores
-        out.ceiling[a] = ceiling
+        out.scores[a, subjects], out.ceiling[a], thetas = _assignment(job, np.where(inside, w, 0.0), np.where(inside, 0.0, w), labels_s[a])
         for held, theta in zip(out.theta, thetas, strict=True):
             held[a] = theta
     return out
