@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -73,6 +73,7 @@ class Group:
     provenance: str
     has_ceiling: bool
     counts: dict[str, int]
+    kind: str = "encoding"
 
 
 def describe_group(name: str, scores: Scores, study: Mapping[str, Any], position: int) -> Group:
@@ -101,27 +102,27 @@ def describe_group(name: str, scores: Scores, study: Mapping[str, Any], position
         several_subjects=len(table.subjects) > 1, models=[(m, i) for m, i in hues.items()], label=score_label(metric),
         figures=main_figures(scores, table) + other_metrics(scores, [m for m in known if m != metric]), regions=_region_table(scores, known),
         winners=_winner_table(rows), winners_reason=reason, methods=methods(scores, table), caveats=caveats(scores, table) + list(study["caveats"]),
-        provenance=_as_text(scores.provenance), has_ceiling=any(np.isfinite(c.ceiling) for c in claims),
+        provenance=as_text(scores.provenance), has_ceiling=any(np.isfinite(c.ceiling) for c in claims),
         counts={"subjects": len(table.subjects), "regions": len(table.regions), "layers": len(table.layers), "models": len(hues),
                 "targets": int(table.n_targets.sum())},
     )  # fmt: skip
 
 
-def overview(groups: list[Group], study: Mapping[str, Any]) -> dict[str, Any]:
+def overview(groups: Sequence[Any], study: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the head of the page shows: the counts, the failures, the provenance of the study as text."""
-    total = {key: sum(g.counts[key] for g in groups) for key in ("subjects", "targets")}
-    largest = {key: max(g.counts[key] for g in groups) for key in ("regions", "layers", "models")}
-    cards = [
-        (f"{n:,}".replace(",", "\u202f"), key.removesuffix("s") if n == 1 else key)
-        for key, n in {**total, **largest}.items()
-    ]
+    same = len({g.kind for g in groups}) == 1
+    separate = same and groups[0].kind == "encoding"  # comparisons of one analysis are of the same subjects
+    counts = {key: (sum if separate and key in ("subjects", "targets") else max)(g.counts[key] for g in groups if key in g.counts)
+              for key in ("subjects", "targets", "conditions", "regions", "layers", "models") if any(key in g.counts for g in groups)}  # fmt: skip
+    cards = [(f"{n:,}".replace(",", "\u202f"), key.removesuffix("s") if n == 1 else key) for key, n in counts.items()]
     columns = list(study["failures"][0]) if study["failures"] else []
     return {
         "cards": cards,
+        "brand": {"encoding": "encoding report", "similarity": "similarity report"}[groups[0].kind] if same else "report",
         "failures": Table(
             [(c, "text") for c in columns], [[(row[c], "") for c in columns] for row in study["failures"]]
         ),
-        "provenance": _as_text(study["provenance"]) if study["provenance"] else "",
+        "provenance": as_text(study["provenance"]) if study["provenance"] else "",
     }
 
 
@@ -260,7 +261,7 @@ def _region_table(scores: Scores, known: list[str]) -> Table:
                         score_label(metric),
                     )
                 ]
-                + [_cell(float(v)) for v in values]
+                + [cell(float(v)) for v in values]
                 + [
                     ("yes" if table.chosen[s, r] == i else "", ""),
                     _count(table.n_targets[s, r]),
@@ -282,13 +283,13 @@ def _winner_table(rows: list[dict[str, Any]]) -> Table:
                ("95 % CI", "number"), ("distinct", "text")]  # fmt: skip
     cells = []
     for row in rows[:MAX_ROWS]:
-        low, high = _cell(float(row["ci_low"])), _cell(float(row["ci_high"]))
-        cells.append([*((str(row[k]), "") for k in ("subject", "region", "winner")), _cell(float(row["score"])), (str(row["runner_up"] or "–"), ""),
-                      _cell(float(row["difference"])), (f"{low[0]} to {high[0]}", low[1]), ("yes" if bool(row["distinct"]) else "no", "")])  # fmt: skip
+        low, high = cell(float(row["ci_low"])), cell(float(row["ci_high"]))
+        cells.append([*((str(row[k]), "") for k in ("subject", "region", "winner")), cell(float(row["score"])), (str(row["runner_up"] or "–"), ""),
+                      cell(float(row["difference"])), (f"{low[0]} to {high[0]}", low[1]), ("yes" if bool(row["distinct"]) else "no", "")])  # fmt: skip
     return Table(columns, cells)
 
 
-def _cell(value: float, digits: int = 3) -> tuple[str, str]:
+def cell(value: float, digits: int = 3) -> tuple[str, str]:
     """Return a number as shown and as sorted; missing ones are shown as a dash and sorted last."""
     if not np.isfinite(value):
         return "–", ""
@@ -299,7 +300,8 @@ def _count(value: Any) -> tuple[str, str]:
     return str(int(value)), str(int(value))
 
 
-def _as_text(provenance: Any) -> str:
+def as_text(provenance: Any) -> str:
+    """Return provenance as JSON text, cut where it is very long."""
     text = json.dumps(_plain(provenance), indent=2, ensure_ascii=False, sort_keys=True)
     return (
         text

@@ -41,7 +41,7 @@ def main_figures(scores: Scores, table: Summary) -> list[Figure]:
     figures: list[Figure] = []
     if table.score.shape[1:] != (1, 1):  # a table of one cell says nothing that the claim does not
         figures.append(
-            _figure(
+            embed(
                 partial(viz.layer_region_heatmap, scores, metric, title=""),
                 "Layer by region",
                 f"Heat map of {len(table.layers)} layers by {len(table.regions)} regions. Highest in each region: {best}.",
@@ -50,7 +50,7 @@ def main_figures(scores: Scores, table: Summary) -> list[Figure]:
         )
     if len(table.layers) > 1:
         figures.append(
-            _figure(
+            embed(
                 partial(viz.layer_profiles, scores, metric, title=""),
                 "Through the layers",
                 f"Line plots of {label} against layer, one panel for each of {len(table.regions)} regions.",
@@ -60,7 +60,7 @@ def main_figures(scores: Scores, table: Summary) -> list[Figure]:
     figures += _maps(scores, table)
     if np.isfinite(table.ceiling).any():
         figures.append(
-            _figure(
+            embed(
                 partial(viz.score_vs_ceiling, scores, metric, title=""),
                 "Score against ceiling",
                 f"Scatter plot of {label} against noise ceiling, one dot per target, coloured by region.",
@@ -69,7 +69,7 @@ def main_figures(scores: Scores, table: Summary) -> list[Figure]:
         )
     if np.isfinite(table.normalized).any():
         figures.append(
-            _figure(
+            embed(
                 partial(viz.layer_region_heatmap, scores, metric, normalized=True, title=""),
                 "Share of the ceiling",
                 "Heat map of the median of score divided by noise ceiling, layer by region.",
@@ -83,7 +83,7 @@ def main_figures(scores: Scores, table: Summary) -> list[Figure]:
 def other_metrics(scores: Scores, metrics: list[str]) -> list[Figure]:
     """Return a folded heat map for each further metric."""
     return [
-        _figure(
+        embed(
             partial(viz.layer_region_heatmap, scores, metric, title=""),
             f"Layer by region, {score_label(metric)}",
             f"Heat map of {score_label(metric)}, layer by region.",
@@ -102,7 +102,7 @@ def _maps(scores: Scores, table: Summary) -> list[Figure]:
         rest = f" {more} further subjects are not drawn." if position == MAX_SUBJECTS - 1 and more > 0 else ""
         folded = position > 1
         made.append(
-            _figure(
+            embed(
                 partial(viz.score_map, scores, subject=subject, metric=table.metric, title=""),
                 f"Where, subject {subject}",
                 f"Map of {label} of every target of subject {subject}.",
@@ -112,7 +112,7 @@ def _maps(scores: Scores, table: Summary) -> list[Figure]:
         )
         if len(table.layers) > 1:
             made.append(
-                _figure(
+                embed(
                     partial(viz.winner_map, scores, subject=subject, metric=table.metric, title=""),
                     f"Which layer, subject {subject}",
                     f"Map of the winning layer of every target of subject {subject}.",
@@ -123,7 +123,7 @@ def _maps(scores: Scores, table: Summary) -> list[Figure]:
     return made
 
 
-def _figure(draw: Callable[[], Any], title: str, alt: str, caption: str = "", *, folded: bool = False) -> Figure:
+def embed(draw: Callable[[], Any], title: str, alt: str, caption: str = "", *, folded: bool = False) -> Figure:
     """Draw and embed; the caption is the note that the figure carries as its label, and more where there is more to say."""
     try:
         figure = draw()

@@ -10,12 +10,14 @@ import pandas as pd
 
 from brainenc.core.errors import InputError
 from brainenc.nouns import NoiseCeiling, Scores
+from brainenc.reporting.similarity import Comparison
 
 
-def of_results(results: Any) -> tuple[dict[str, Any], list[tuple[str, Scores]]]:
-    """Return the facts of a study (name, failures, provenance, caveats) and its sections."""
+def of_results(results: Any) -> tuple[dict[str, Any], list[tuple[str, Scores]], list[Comparison]]:
+    """Return the facts of a study (name, failures, provenance, caveats) and its sections: encodings, then comparisons of RDMs."""
     found = results.scores()
-    if not found:
+    compared = _comparisons(results)
+    if not found and not compared:
         raise InputError(
             "study has no finished score", where="report", got=repr(results), fix="see its failures, then run it again"
         )
@@ -36,7 +38,22 @@ def of_results(results: Any) -> tuple[dict[str, Any], list[tuple[str, Scores]]]:
         "failures": failures,
         "provenance": provenance,
         "caveats": caveats,
-    }, join_subjects(found)
+    }, join_subjects(found), compared
+
+
+def _comparisons(results: Any) -> list[Comparison]:
+    """Return the evaluations of a study with the RDMs that they compared."""
+    evaluations = results.evaluations() if hasattr(results, "evaluations") else {}
+    if not evaluations:
+        return []
+    rdms, analyses = results.rdms(), {analysis.name: analysis for analysis in results.plan.analyses}
+    parts = []
+    for name, evaluation in evaluations.items():
+        analysis = analyses[name.split("/", 1)[0]]
+        data, models = rdms.get(analysis.name, (None, None))
+        title = " · ".join(dict.fromkeys(name.split("/")))
+        parts.append(Comparison(title, evaluation, data, models, analysis.options, results.plan.environment))
+    return parts
 
 
 def join_subjects(found: dict[str, Scores]) -> list[tuple[str, Scores]]:

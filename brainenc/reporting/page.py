@@ -12,6 +12,7 @@ from typing import Any
 from brainenc.core.errors import InputError
 from brainenc.reporting.content import Group, describe_group, overview
 from brainenc.reporting.groups import join_subjects, of_results
+from brainenc.reporting.similarity import Comparison, Similarity, describe_comparison
 
 
 def report(results_or_scores: Any, path: str | Path = "report.html", *, title: str | None = None) -> Path:
@@ -22,8 +23,8 @@ def report(results_or_scores: Any, path: str | Path = "report.html", *, title: s
 
     Parameters
     ----------
-    results_or_scores : Results, Scores, mapping of name to Scores, or path
-        What `brainenc.run` or `brainenc.score_layers` returned, or the results folder that a run wrote.
+    results_or_scores : Results, Scores, Evaluation, mapping of names to Scores or Evaluations, or path
+        What `brainenc.run`, `brainenc.score_layers` or `brainenc.rsa.evaluate` returned, or the results folder that a run wrote.
     path : path
         Where to write; parent folders are made, and the file is replaced whole or not at all.
     title : str, optional
@@ -47,12 +48,14 @@ def report(results_or_scores: Any, path: str | Path = "report.html", *, title: s
     """
     from brainenc.io.atomic import write_text
 
-    study, parts = _parts(results_or_scores)
-    groups = [describe_group(name, scores, study, position) for position, (name, scores) in enumerate(parts)]
-    return write_text(Path(path), render(groups, study, title or study.get("name") or "Layer-by-region scores"))
+    study, parts, compared = _parts(results_or_scores)
+    groups: list[Group | Similarity] = [describe_group(name, scores, study, position) for position, (name, scores) in enumerate(parts)]
+    groups += [describe_comparison(part, study, len(parts) + position) for position, part in enumerate(compared)]
+    default = "Layer-by-region scores" if parts else "Representational similarity"
+    return write_text(Path(path), render(groups, study, title or study.get("name") or default))
 
 
-def render(groups: list[Group], study: Mapping[str, Any], title: str) -> str:
+def render(groups: list[Group | Similarity], study: Mapping[str, Any], title: str) -> str:
     """Return the HTML text of a report."""
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
@@ -72,22 +75,26 @@ def _hash(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def _parts(source: Any) -> tuple[dict[str, Any], list[tuple[str, Any]]]:
-    from brainenc.nouns.scores import Scores
+def _parts(source: Any) -> tuple[dict[str, Any], list[tuple[str, Any]], list[Comparison]]:
+    from brainenc.nouns import Evaluation, Scores
 
     if isinstance(source, str | Path):
         from brainenc.study import read_results
 
         source = read_results(source)
+    alone: dict[str, Any] = {"name": None, "failures": [], "provenance": {}, "caveats": []}
     if isinstance(source, Scores):
-        return {"name": None, "failures": [], "provenance": {}, "caveats": []}, [("", source)]
-    if isinstance(source, Mapping) and source and all(isinstance(s, Scores) for s in source.values()):
-        return {"name": None, "failures": [], "provenance": {}, "caveats": []}, join_subjects(dict(source))
+        return alone, [("", source)], []
+    if isinstance(source, Evaluation):
+        return alone, [], [Comparison("", source)]
+    if isinstance(source, Mapping) and source and all(isinstance(s, Scores | Evaluation) for s in source.values()):
+        scores = {name: noun for name, noun in source.items() if isinstance(noun, Scores)}
+        return alone, join_subjects(scores), [Comparison(name, noun) for name, noun in source.items() if isinstance(noun, Evaluation)]
     if hasattr(source, "scores") and hasattr(source, "plan"):
         return of_results(source)
     raise InputError(
         "cannot be reported",
         where="report",
-        expected="Results, Scores, a mapping of name to Scores, or the path of a results folder",
+        expected="Results, Scores, an Evaluation, a mapping of names to Scores or Evaluations, or the path of a results folder",
         got=type(source).__name__,
     )

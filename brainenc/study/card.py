@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from brainenc.core.errors import BrainencError
-from brainenc.nouns import Scores
+from brainenc.nouns import Evaluation, Scores
+from brainenc.study.evaluations import ceiling_status
 
 if TYPE_CHECKING:
     from brainenc.study.results import Results
@@ -31,6 +33,7 @@ def write_card(results: Results, *, n_boot: int = 1000) -> str:
         for region in dict.fromkeys(scores.targets[by].dropna()):
             lines.append(_region(chosen, by, region, metric, n_boot, results.plan.seed))
         blocks.append("\n".join(lines))
+    blocks += [_compared(name, evaluation) for name, evaluation in results.evaluations().items()]
     return "\n\n".join([*blocks, _caveats(results)])
 
 
@@ -46,6 +49,36 @@ def _region(scores: Scores, by: str, region: str, metric: str, n_boot: int, seed
     if not honest:
         parts.append("layer chosen on the held-out scores, so the score is optimistic")
     return f"  {'all targets' if by == 'subject' else region}: {layer} reaches {'; '.join(parts)}"
+
+
+def _compared(name: str, evaluation: Evaluation) -> str:
+    """Return the claims of one RSA: in each group the model with the best mean score, or that nothing may be claimed."""
+    n_subjects = evaluation.scores.shape[1]
+    how = f"{evaluation.n_draws} bootstrap samples of {' and '.join(evaluation.resampled)}" if evaluation.n_draws else "no bootstrap"
+    head = f"{name}: {evaluation.method} of RDMs, mean over {n_subjects} subject{'s' if n_subjects > 1 else ''}, {evaluation.n_conditions} conditions"
+    lines = [f"{head}; {how}; seed {evaluation.seed}; {ceiling_status(evaluation)}"]
+    frame, n_models = evaluation.to_frame(), len(evaluation.models)
+    for position in range(len(evaluation.groups)):
+        rows = frame.iloc[position * n_models : (position + 1) * n_models]
+        label = " ".join(str(value) for value in evaluation.groups.iloc[position])
+        known = rows[rows["score"].notna()]
+        void = known[known["claim"].str.startswith("no claim")] if len(known) else known
+        if not len(known) or len(void):
+            lines.append(f"  {label}: {void['claim'].iloc[0] if len(void) else 'no model could be compared'}")
+            continue
+        lines.append(f"  {label}: {_best_compared(known, evaluation.kind == 'similarity', n_models)}")
+    return "\n".join(lines)
+
+
+def _best_compared(rows: pd.DataFrame, larger: bool, n_models: int) -> str:
+    best = rows.loc[rows["score"].idxmax() if larger else rows["score"].idxmin()]
+    parts = [f"{best['score']:.3f}"]
+    parts.append(f"95 % CI {best['ci_low']:.3f} to {best['ci_high']:.3f}" if np.isfinite(best["ci_low"]) else "no interval")
+    parts.append(f"ceiling {best['ceiling_low']:.3f} to {best['ceiling_high']:.3f}" if np.isfinite(best["ceiling_low"]) else "no ceiling")
+    parts += [best["claim"]] if best["claim"] else []
+    if n_models > 1:
+        parts.append(f"best of {n_models} layers on the same data, so the score is optimistic")
+    return f"{best['model']}/{best['layer']} reaches {'; '.join(parts)}"
 
 
 def _best(scores: Scores, by: str) -> tuple[str, float, bool]:

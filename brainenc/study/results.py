@@ -110,6 +110,9 @@ class Results:
         Where inner scores allow it the layer is chosen on training rows, so the held-out score is not inflated by the choice;
         else the text says that it is. The interval is the 95 % percentile bootstrap over test stimuli of the median over targets,
         where predictions were kept.
+
+        Of an RSA: per group the layer with the best mean score, with interval, ceilings and claim, or that nothing may be claimed because the
+        interval of the lower ceiling includes zero.
         """
         from brainenc.study.card import write_card
 

@@ -110,17 +110,13 @@ class Table:
 
 
 def model_names(models: pd.DataFrame) -> list[str]:
-    """Return what tells the models apart: the model, the layer where a model has several, both where several models have layers."""
+    """Return what tells the models apart: the model where there are no layers, the layer where there is one model, else both."""
     model = models["model"].astype(str)
     if "layer" not in models or models["layer"].isna().all():
         return model.tolist()
     layer = models["layer"]
     several = model.nunique() > 1
-    names = []
-    for name, part in zip(model, layer, strict=True):
-        alone = int((model == name).sum()) == 1
-        names.append(name if pd.isna(part) or (alone and several) else f"{name}/{part}" if several else str(part))
-    return names if len(set(names)) == len(names) else [f"{m}/{part}" for m, part in zip(model, layer, strict=True)]
+    return [name if pd.isna(part) else f"{name}/{part}" if several else str(part) for name, part in zip(model, layer, strict=True)]
 
 
 def model_colors(models: pd.DataFrame) -> list[Any]:

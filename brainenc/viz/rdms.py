@@ -18,6 +18,7 @@ from brainenc.viz import style
 
 MAX_PANELS = 16
 MAX_PANELS_WITH_IMAGES = 4
+COUNT = "n_rdms"  # how many an averaged RDM is the mean of: no name
 LABELLED = 32  # conditions whose names can stand at the axis of a single RDM
 
 Floats = npt.NDArray[np.float64]
@@ -157,7 +158,8 @@ def _bar(fig: Any, image: Any, axes: list[Any], colors: str, metric: str) -> Non
     bar.outline.set_visible(False)
     words = {"value": "dissimilarity", "rank": "rank of the dissimilarity", "percentile": "percentile of the dissimilarity"}[colors]
     if metric:
-        bar.set_label(f"{words} ({style.shorten(metric, 44 if len(axes) == 1 else 70)})", fontsize=8.5)
+        room = int(0.8 * 72 * fig.get_figheight() / 5.0) - len(words) - 3
+        bar.set_label(f"{words} ({style.shorten(metric, max(12, room))})", fontsize=8.5)
 
 
 @dataclass(slots=True)
@@ -245,7 +247,7 @@ def panel_titles(rdms: RDMs) -> list[str]:
     """Return what tells the RDMs apart: their columns, but for those that are the same for all."""
     table = rdms.rdms
     several = len(table) > 1
-    columns = [name for name in table if table[name].notna().any() and (not several or table[name].astype(str).nunique() > 1)]
+    columns = [c for c in table if c != COUNT and table[c].notna().any() and (not several or table[c].astype(str).nunique() > 1)]
     rows = [[_cell(name, table[name].iloc[i]) for name in columns if _known(table[name].iloc[i])] for i in range(len(table))]
     return [" · ".join(parts) or f"RDM {i + 1}" for i, parts in enumerate(rows)]
 
@@ -273,7 +275,7 @@ def _note(
     rdms: RDMs, shown: RDMs, n_missing: int, colors: str, scale: str, images: str, places: npt.NDArray[np.intp], order: str | Sequence[Any] | None
 ) -> str:
     table = rdms.rdms
-    same = [f"{name} {table[name].iloc[0]}" for name in table if len(table) > 1 and table[name].notna().all() and table[name].astype(str).nunique() == 1]
+    same = [f"{c} {table[c].iloc[0]}" for c in table if c != COUNT and len(table) > 1 and table[c].notna().all() and table[c].astype(str).nunique() == 1]
     parts = [f"{len(places)} conditions" + (f" of {rdms.n_conditions}" if len(places) < rdms.n_conditions else "")]
     parts[0] += f", grouped by {order}" if isinstance(order, str) else ""
     parts += [", ".join(same)] if same else []

@@ -17,6 +17,10 @@ MAX_LINES = 150
 MAX_CHANNELS = 160
 GROUPS = ("layer", "roi", "region", "shaft")
 NONE = "#c9ced4"
+TESTS = {
+    "t2circ": "T²circ", "neighbours": "F against neighbours", "rayleigh": "Rayleigh", "shift": "shifted trials", "sign": "signs of trials",
+    "itpc": "ITPC of moved trials", "series": "permuted samples",
+}  # fmt: skip
 
 
 def tag_spectrum(tagging: Tagging, *, alpha: float = 0.05, title: str | None = None) -> Any:
@@ -60,8 +64,9 @@ def tag_spectrum(tagging: Tagging, *, alpha: float = 0.05, title: str | None = N
                 ax.plot(tagging.frequencies, tagging.spectra[mine].mean(axis=0), color=color, linewidth=1.9)
         ax.set(xlabel="frequency (Hz)", ylabel="amplitude of the mean over trials", xlim=(0, tagging.frequencies[-1]))
         _headroom(ax, tagging.spectra[known])
-        note = f"Thin: channels{_hidden(len(shown), int(known.sum()))}; thick: mean of those with q ≤ {alpha:g} ({'; '.join(label)}). Test: {tagging.test}"
-        style.heading(fig, "What follows the rhythm" if title is None else title, f"{note}, {tagging.n_trials} trials of {_seconds(tagging)}")
+        drawn = f"Thin: channels{_hidden(len(shown), int(known.sum()))}; thick: mean of those with q ≤ {alpha:g} ({'; '.join(label)})"
+        note = f"{drawn}. Test: {TESTS.get(tagging.test, tagging.test)}, {tagging.n_trials} trials of {tagging.n_times / tagging.fs:g} s"
+        style.heading(fig, "What follows the rhythm" if title is None else title, note)
     return fig
 
 
@@ -110,7 +115,8 @@ def tag_channels(tagging: Tagging, statistic: str = "snr", *, alpha: float = 0.0
         names = [style.shorten(labels[order][e], 16) for e in edges[:-1]]
         turn = 0 if sum(map(len, names)) < 90 and np.diff(edges).min() >= 5 else 35
         axes[-1].set_xticks(middle if few else [], names if few else [], rotation=turn, ha="right" if turn else "center", fontsize=8)
-        note = f"In colour: q ≤ {alpha:g} over channels × tags, test {tagging.test}, {tagging.n_trials} trials{_hidden(len(order), tagging.n_channels)}"
+        test = TESTS.get(tagging.test, tagging.test)
+        note = f"In colour: q ≤ {alpha:g} over channels × tags, test: {test}, {tagging.n_trials} trials{_hidden(len(order), tagging.n_channels)}"
         style.heading(fig, "Channel by channel" if title is None else title, note)
     return fig
 
@@ -142,7 +148,7 @@ def tag_counts(found: Tagging | TagSelection, *, by: str | None = None, alpha: f
         keys = np.array(["all"] * found.n_channels, dtype=object) if group is None else found.channels[group].astype(str).to_numpy(dtype=object)
         columns = {f"{t.level}, {t.frequency:.3g} Hz": found.statistics["q"][:, i] <= alpha for i, t in enumerate(found.tags.itertuples())}
         frame = pd.DataFrame(columns).groupby(keys, sort=False)
-        table, total, note = frame.sum(), frame.size(), f"q ≤ {alpha:g} over channels × tags, test {found.test}"
+        table, total, note = frame.sum(), frame.size(), f"q ≤ {alpha:g} over channels × tags, test: {TESTS.get(found.test, found.test)}"
     stacked = isinstance(found, TagSelection)
     colors = style.category_colors(table.columns)
     place = np.arange(len(table))
@@ -158,7 +164,8 @@ def tag_counts(found: Tagging | TagSelection, *, by: str | None = None, alpha: f
             ax.bar(at, share, width=width, bottom=below if stacked else 0, color=colors[name], label=style.legend_text(name), edgecolor="white", linewidth=0.5)
             below = below + share
         names = [style.shorten(str(name).rpartition("/")[2], 20) for name in table.index]
-        ax.set_xticks(place, names, rotation=0 if sum(map(len, names)) < 60 else 40, ha="center" if sum(map(len, names)) < 60 else "right")
+        level = max(map(len, names)) <= 7 or len(names) <= 4
+        ax.set_xticks(place, names, rotation=0 if level else 35, ha="center" if level else "right")
         ax.set(ylabel="share (%)", ylim=(0, max(float(np.nanmax(below if stacked else 100 * table.to_numpy() / total.to_numpy()[:, None])) * 1.12, 1.0)))
         ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
         sizes = f"{int(total.min())}" if total.min() == total.max() else f"{int(total.min())} to {int(total.max())}"
@@ -184,6 +191,3 @@ def _headroom(ax: Any, spectra: npt.NDArray[Any]) -> None:
 def _hidden(shown: int, total: int) -> str:
     return f" ({shown} of {total} drawn)" if shown < total else ""
 
-
-def _seconds(tagging: Tagging) -> str:
-    return f"{tagging.n_times / tagging.fs:g} s"

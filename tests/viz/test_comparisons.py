@@ -103,7 +103,7 @@ def test_hostile_names(made):
 
 def test_names_say_what_differs():
     models = pd.DataFrame({"model": ["gabor", "clip", "clip"], "layer": ["energy", "l1", "l2"]})
-    assert model_names(models) == ["gabor", "clip/l1", "clip/l2"]
+    assert model_names(models) == ["gabor/energy", "clip/l1", "clip/l2"]
     assert model_names(models.iloc[1:]) == ["l1", "l2"]
     assert model_names(models[["model"]].iloc[:2]) == ["gabor", "clip"]
 
