@@ -89,7 +89,7 @@ def gromov_plans(
     n_iterations, n_inner : int
         Rounds of the plan, and of `sinkhorn` in each.
     tolerance : float
-        Also of the marginals.
+        Also of the marginals, which a last, longer run of `sinkhorn` fits.
 
     References
     ----------
@@ -108,6 +108,8 @@ def gromov_plans(
         active, g = active[going], potentials[going]
         if not len(active):
             break
+    # rounds of few inner iterations lead to the same plan; its marginals are made to fit at the end
+    plans, _ = sinkhorn(gromov_cost(a, b, plans), p, q, epsilon, n_iterations=20 * n_inner, tolerance=tolerance)
     losses = (gromov_cost(a, b, plans) * plans).sum((1, 2))
     settled = torch.ones(len(starts), dtype=torch.bool, device=a.device)
     settled[active] = False

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from brainenc.rsa.topology.identification import Identification
     from brainenc.rsa.topology.identifying import identify
     from brainenc.rsa.topology.persistence import persistence_diagrams, persistence_distances
-    from brainenc.rsa.topology.shapes import curves, sensitivity_ratio
+    from brainenc.rsa.topology.shapes import curve_points, curves, sensitivity_ratio
     from brainenc.rsa.topology.sweeping import Sweep, sweep
     from brainenc.rsa.topology.transforms import rgdm, rgtm
 
@@ -32,6 +32,7 @@ _WHERE: dict[str, str] = {
     "Sweep": "sweeping",
     "adaptive_test": "adaptive",
     "category": "grids",
+    "curve_points": "shapes",
     "curves": "shapes",
     "gromov_wasserstein": "alignment",
     "identify": "identifying",
@@ -53,6 +54,7 @@ __all__ = [
     "Sweep",
     "adaptive_test",
     "category",
+    "curve_points",
     "curves",
     "gromov_wasserstein",
     "identify",
