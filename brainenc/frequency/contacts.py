@@ -34,7 +34,8 @@ def select_channels(
 
         amplitude_held_out = mean over the splits in which a selects the channel of Re(X̄_b X̄_a*) / |X̄_a| · 2/T
 
-    (1/T at the Nyquist bin), both ways. Noise makes it 0 on average, and negative as often as positive.
+    (1/T at the Nyquist bin), both ways. Over selected channels average it with the weights ``share``: that mean is right (noise gives 0). One
+    channel that few halves select was there large by luck, and the other half of the same trials is then small.
 
     Parameters
     ----------

@@ -22,7 +22,9 @@ def half_orders(n_trials: int, n: int, seed: int, *keys: object) -> Halves:
 
 
 def consistency(z: npt.NDArray[Any], halves: Halves) -> npt.NDArray[np.float64]:
-    """Return Re(z̄_a z̄_b*) over the mean of |z̄_a|² and |z̄_b|², each averaged over the splits: 1 where halves are equal, 0 on average for noise.
+    """Return Re(z̄_a z̄_b*) over the mean of |z̄_a|² and |z̄_b|², each averaged over the splits.
+
+    It is 1 where halves are equal. For noise the numerator is 0 on average, the ratio lies between −1 and 1 and is more often negative than not.
 
     Parameters
     ----------

@@ -327,7 +327,7 @@ def _shown(layout: Grid, near: Sequence[npt.NDArray[np.intp]], n_channels: int, 
 def _chunks(series: Series, layout: Grid, memory: str | int | float | None, dtype: np.dtype[Any]) -> list[slice]:
     n_trials, n_channels, _ = series.values.shape
     per_channel = 3 * n_trials * layout.n_times * dtype.itemsize + 64 * n_trials * len(layout.bins) + 16 * layout.n_times
-    return plan_chunks(memory, n_channels, fixed=0, per_column=per_channel).slices()
+    return plan_chunks(memory, n_channels, fixed=0, per_column=per_channel, smallest=1).slices()
 
 
 def _block(series: Series, part: slice, n_times: int, dtype: np.dtype[Any], device: torch.device, detrend: bool) -> torch.Tensor:

@@ -72,7 +72,7 @@ def select_units(
     -------
     TagSelection
         ``statistics``: frequency, amplitude, amplitude_control, index (their difference), p_rhythm, p_control, p, q and consistency, the share
-        of the coefficient that two halves of the experiment agree on (1 all, 0 none). ``reliability``: one row a layer and level, the
+        of the power that two halves of the experiment agree on (1 all; noise gives anything below, more often negative than not). ``reliability``: one row a layer and level, the
         correlation over all units of the index in two halves, stepped up to full length (Spearman-Brown), mean and spread over the splits.
 
     Raises
