@@ -261,8 +261,8 @@ class Scores:
     def vector(self, layer: str = "best", *, metric: str | None = None, value: str = "score") -> Floats:
         """Return one number per target: the ``"score"``, the ``"normalized"`` score or the ``"ceiling"`` of a layer.
 
-        ``layer``: "best" (chosen on inner scores), or a name: ``"visual.layer2"``, ``"toyclip/visual.layer2"``. Scores of several
-        split seeds are averaged.
+        ``layer``: "best" (chosen on inner scores), or a name: ``"visual.layer2"``, ``"toyclip/visual.layer2"``, or that of a model with one
+        layer. Scores of several split seeds are averaged.
 
         Raises
         ------
@@ -279,6 +279,8 @@ class Scores:
         else:
             names = chosen.entries["model"] + "/" + chosen.entries["layer"]
             index = np.flatnonzero((names == layer) | (chosen.entries["layer"] == layer))
+            if not len(index) and names[chosen.entries["model"] == layer].nunique() == 1:
+                index = np.flatnonzero(chosen.entries["model"] == layer)
             if not len(index):
                 raise NotFoundError(f"no layer {layer!r} in these scores", expected=examples(chosen.layers, 12), fix=did_you_mean(layer, chosen.layers))
             if names.iloc[index].nunique() > 1:

@@ -51,7 +51,8 @@ class Areas:
 
 
 def find_areas(
-    responses: Responses, reach: Reach, *, min_targets: int, min_fraction: float | None, missing: Mask, constant: Mask, nan: str, keep_constant: str,
+    responses: Responses, reach: Reach, where: str, *, min_targets: int, min_fraction: float | None, missing: Mask, constant: Mask, nan: str,
+    keep_constant: str,
 ) -> Areas:  # fmt: skip
     """Return the neighbourhoods to score.
 
@@ -59,6 +60,8 @@ def find_areas(
     ----------
     responses : Responses
     reach : Reach
+    where : str
+        For messages.
     min_targets : int
         Fewer targets, after the omissions, and a centre is left out.
     min_fraction : float, optional
@@ -77,7 +80,7 @@ def find_areas(
     if min_fraction is not None:
         near = _keep(near, near.sizes >= _fraction(min_fraction) * np.asarray(near.full), "cut by the mask", skipped)
     missing, constant = missing & used, constant & used & ~missing
-    _refuse_or_warn(responses, missing, constant, nan, keep_constant)
+    _refuse_or_warn(responses, where, missing, constant, nan, keep_constant)
     if missing.any() and nan == "skip":
         near = _keep(near, ~near.touched(missing), "holding NaN", skipped)
     gone = (missing if nan == "omit" else np.zeros_like(missing)) | (constant if keep_constant == "omit" else np.zeros_like(constant))
@@ -87,7 +90,7 @@ def find_areas(
     omitted = {"NaN": int(missing.sum()) if nan == "omit" else 0, "constant": int(constant.sum()) if keep_constant == "omit" else 0}
     if not len(near):
         reasons = ", ".join(f"{n} {why}" for why, n in skipped.items())
-        raise InputError("no centre is left", where=f"searchlight of {responses.name!r}", got=reasons or "no centres", fix="widen the reach")
+        raise InputError("no centre is left", where=where, got=reasons or "no centres", fix="widen the reach")
     return Areas(near, skipped, {why: n for why, n in omitted.items() if n})
 
 
@@ -182,8 +185,7 @@ def _keep(near: Neighbourhoods, keep: Mask, why: str, skipped: dict[str, int]) -
     return near.take(np.flatnonzero(keep))
 
 
-def _refuse_or_warn(responses: Responses, missing: Mask, constant: Mask, nan: str, keep_constant: str) -> None:
-    where = f"searchlight of {responses.name!r}"
+def _refuse_or_warn(responses: Responses, where: str, missing: Mask, constant: Mask, nan: str, keep_constant: str) -> None:
     if missing.any() and nan == "raise":
         who = examples(responses.targets["target_id"][missing])
         fix = 'nan="omit" takes them out of every neighbourhood, nan="skip" leaves out the centres that see them'

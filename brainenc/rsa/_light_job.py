@@ -108,10 +108,10 @@ def subjects_of(responses: Responses | Mapping[str, Responses], models: Any, opt
 def _subject(name: str, responses: Responses, models: Any, options: Options, first: Trials | None) -> Subject:
     how = options.how
     labels = Labels(options.conditions, options.folds, options.weights, crossvalidated=how.estimator.CROSSVALIDATED)
-    part = _in_order_of(first, trials(replace(responses, name=name), {}, labels)[0])
+    part = _in_order_of(first, trials(responses, {}, labels)[0])
     missing, constant = survey(responses)
     areas = find_areas(
-        replace(responses, name=name), options.reach, min_targets=options.min_targets, min_fraction=options.min_fraction, missing=missing,
+        responses, options.reach, f"searchlight of {name!r}", min_targets=options.min_targets, min_fraction=options.min_fraction, missing=missing,
         constant=constant, nan=options.nan, keep_constant=options.constant,
     )  # fmt: skip
     used = np.zeros(responses.n_targets, dtype=bool)
@@ -167,7 +167,7 @@ def _run_group(job: Job, group: list[Subject]) -> None:
     options, near = job.options, group[0].areas.near
     budget = _budget_beside(group, options)
     stream = Stream(near, [one.patterns for one in group], lambda rdms: _score(rdms, group, options), budget, options.device)
-    blocks = stream.blocks(options.block)
+    blocks = stream.blocks(options.block, keep=options.return_rdms)
     key = _key(group, options) if options.store is not None else ""
     for one in group:
         if options.return_rdms:

@@ -51,7 +51,8 @@ def _words(job: Job) -> str:
     across = f" across {folds} folds" if how.estimator.CROSSVALIDATED else ""
     reasons = {why: sum(a.skipped.get(why, 0) for a in areas) for why in dict.fromkeys(w for a in areas for w in a.skipped)}
     left = f"; left out: {', '.join(f'{n} {why}' for why, n in reasons.items())}" if reasons else ""
-    return f"searchlight {job.options.reach.describe()}, {how.metric} RDMs of {job.subjects[0].part.n_conditions} conditions{across}, {scored} of {targets} centres{left}"
+    what = f"{how.metric} RDMs of {job.subjects[0].part.n_conditions} conditions{across}"
+    return f"searchlight {job.options.reach.describe()}, {what}, {scored} of {targets} centres{left}"
 
 
 def _ceiling_words(job: Job) -> str:

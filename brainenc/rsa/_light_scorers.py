@@ -92,10 +92,10 @@ def _with_module(method: str, models: Floats, sigma_k: Any) -> Callable[[Tensor]
 
 def _complete(rdms: Tensor, fast: Callable[[Tensor], Floats], slow: Callable[[Floats, Floats], Floats], models: Floats) -> Floats:
     """Score RDMs without missing pairs together, and each of the others on the pairs that it has."""
+    if bool(torch.isfinite(rdms.sum())):
+        return fast(rdms)
     known = torch.isfinite(rdms)
     whole = known.all(dim=1).cpu().numpy()
-    if whole.all():
-        return fast(rdms)
     out = np.full((len(rdms), len(models)), np.nan)
     if whole.any():
         out[whole] = fast(rdms[torch.from_numpy(whole).to(rdms.device)])

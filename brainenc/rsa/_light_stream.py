@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 Floats = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
 BLOCK = 1024
-BATCH_BYTES = 16 * 2**20
+BATCH_BYTES = 4 * 2**20
 SCHEMA = 1
 
 
@@ -66,11 +66,11 @@ class Stream:
     budget: int
     device: torch.device
 
-    def blocks(self, block: int | str) -> list[Index]:
-        """Return the positions of the centres of each block."""
+    def blocks(self, block: int | str, *, keep: bool) -> list[Index]:
+        """Return the positions of the centres of each block, whose RDMs fit the budget where they are kept."""
         order = np.argsort(self.near.sizes, kind="stable")
-        n_pairs = self.patterns[0].n_pairs
-        largest = max(1, self.budget // (8 * n_pairs * 4 * len(self.patterns)))
+        n_pairs = self.patterns[0].n_pairs if keep else 1
+        largest = max(1, self.budget // (2 * 8 * n_pairs * len(self.patterns)))
         if block == "auto":
             step = min(BLOCK, largest)
         elif isinstance(block, bool) or not isinstance(block, int | np.integer) or block < 1:
@@ -81,14 +81,21 @@ class Stream:
             raise InputError("the memory budget is too small for this block", where="memory", got=human_bytes(self.budget), fix=f"use block={largest}")
         return [order[start : start + step] for start in range(0, len(order), step)]
 
-    def rdms(self, positions: Index) -> list[torch.Tensor]:
-        """Return, for each subject, the RDMs (n_positions, n_pairs) of the neighbourhoods at these positions."""
-        out = [torch.empty((len(positions), p.n_pairs), dtype=torch.float64, device=self.device) for p in self.patterns]
+    def compute(self, positions: Index, *, keep: bool) -> tuple[Floats, list[Floats]]:
+        """Return the scores (n_subjects, n_positions, n_entries) at these positions and, where they are kept, the RDMs of each subject.
+
+        RDMs are scored batch by batch, while they are in the cache.
+        """
+        scores: list[Floats] = []
+        kept = [np.empty((len(positions) if keep else 0, p.n_pairs)) for p in self.patterns]
         for places in self._batches(positions):
             targets = torch.from_numpy(self.near.batch(positions[places])).to(self.device)
-            for subject, patterns in enumerate(self.patterns):
-                out[subject][places[0] : places[-1] + 1] = patterns.rdms(targets)
-        return out
+            rdms = [patterns.rdms(targets) for patterns in self.patterns]
+            scores.append(self.score(rdms))
+            if keep:
+                for held, found in zip(kept, rdms, strict=True):
+                    held[places[0] : places[-1] + 1] = found.cpu().numpy()
+        return np.concatenate(scores, axis=1), kept
 
     def _batches(self, positions: Index) -> Iterator[Index]:
         """Yield runs of consecutive positions of one size, short enough for the budget and the cache."""
@@ -137,13 +144,12 @@ def run(
                 for subject in range(len(stream.patterns)):
                     keep(subject, positions, found.array(f"rdms-{subject}.npy", mmap=True))
             return found.array("scores.npy"), True
-        rdms = stream.rdms(positions)
-        scores = stream.score(rdms)
+        scores, rdms = stream.compute(positions, keep=keep is not None)
         files: dict[str, Any] = {"scores.npy": scores}
         if keep is not None:
             for subject, values in enumerate(rdms):
-                files[f"rdms-{subject}.npy"] = values.cpu().numpy()
-                keep(subject, positions, files[f"rdms-{subject}.npy"])
+                files[f"rdms-{subject}.npy"] = values
+                keep(subject, positions, values)
         if store is not None:
             store.put(name, files, meta={"step": "rsa.searchlight", "inputs": key, "n_centres": len(positions)})
         return scores, False
