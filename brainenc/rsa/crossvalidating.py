@@ -49,15 +49,19 @@ class CrossValidated:
     Parameters
     ----------
     scores : ndarray of shape (n_assignments, n_subjects, n_models)
-        Means over the folds of conditions; NaN for subjects that are not there.
+        Means over the folds of conditions in which they are defined; NaN for subjects that are not there.
     ceiling : ndarray of shape (n_assignments, 2)
         Lower: the pool of the training subjects; upper: the pool of all; both on the held-out conditions of held-out subjects.
     theta : list of n_models arrays (n_assignments, n_fits, n_components)
+    undefined : ndarray of shape (n_models,)
+        Folds (of all assignments and subjects) in which a prediction is constant over the held-out pairs, as that of a rare category
+        can be, and has no score.
     """
 
     scores: Floats
     ceiling: Floats
     theta: list[Floats]
+    undefined: Index
 
 
 def crossvalidate(
@@ -127,7 +131,7 @@ def crossvalidate(
     """
     one_of(nan, ("raise", "omit"), "nan")
     models = {type(models).__name__: models} if isinstance(models, Flexible) else models
-    rows, flexible = zip(*flexible_models(models, data.ids, WHERE), strict=True)
+    rows, flexible = zip(*flexible_models(models, WHERE), strict=True)
     stack = stacked(flexible, data.ids, method)
     values = np.array(data.values, dtype=np.float64)
     if nan == "raise":
@@ -143,7 +147,8 @@ def crossvalidate(
     parts = [_group(call, groups.one_each(values, g), draws, folds, asked, progress) for g in range(len(groups.rows))]
     provenance = {
         "folds": {"conditions": folds[0], "subjects": folds[1]}, "n_assignments": n_assignments,
-        "n_failed_draws": [part.n_failed for part in parts], "weights": [_mean_weights(stack, rows, part.found) for part in parts],
+        "n_failed_draws": [part.n_failed for part in parts], "n_undefined_folds": [part.found.undefined.tolist() for part in parts],
+        "weights": [_mean_weights(stack, rows, part.found) for part in parts],
     }  # fmt: skip
     known = ceiling and n_subjects > 1
     all_draws = np.stack([part.draws for part in parts], axis=1) if draws.factors else None
@@ -230,7 +235,9 @@ def crossvalidated_scores(
     for a in range(n_assignments):
         inside = np.zeros((k_c, n), dtype=bool)
         inside[labels_c[a], present] = True
-        out.scores[a, subjects], out.ceiling[a], thetas = _assignment(job, np.where(inside, w, 0.0), np.where(inside, 0.0, w), labels_s[a])
+        found = _assignment(job, np.where(inside, w, 0.0), np.where(inside, 0.0, w), labels_s[a])
+        out.scores[a, subjects], out.ceiling[a], thetas, undefined = found
+        out.undefined[:] += undefined
         for held, theta in zip(out.theta, thetas, strict=True):
             held[a] = theta
     return out
@@ -276,7 +283,8 @@ def _group(call: Any, data: Floats, draws: Draws, folds: tuple[int, int], asked:
     found = call(data, folds=folds)
     w, v = draws
     if w is None and v is None:
-        return _Group(found, np.empty(0), _covariance(found.scores.mean(axis=0)), 0)
+        wide = np.pad(found.scores.mean(axis=0), ((0, 0), (0, 2)), constant_values=np.nan)
+        return _Group(found, np.empty(0), covariance_of_draws(wide)[0] / int(np.isfinite(data).any(axis=1).sum()), 0)
     from tqdm import tqdm
 
     n = len(w if w is not None else v)  # type: ignore[arg-type]  # one of them is there
@@ -326,14 +334,14 @@ class _Job(NamedTuple):
     ceiling: bool
 
 
-def _assignment(job: _Job, test_w: Floats, train_w: Floats, labels: Index) -> tuple[Floats, Floats, list[Floats]]:
-    """Return scores (s, n_models), ceilings (2,) and θ of every fold, for one assignment."""
+def _assignment(job: _Job, test_w: Floats, train_w: Floats, labels: Index) -> tuple[Floats, Floats, list[Floats], Index]:
+    """Return scores (s, n_models), ceilings (2,), θ of every fold and counts of undefined scores (n_models,), for one assignment."""
     test, train = torch.from_numpy(test_w), torch.from_numpy(train_w)
     fits = _training_grams(job, train)
     k_s = int(labels.max()) + 1
     n_models, n_components = len(job.stack.models), len(job.stack.values)
-    scores = np.zeros((len(job.v), n_models))
-    ceilings = np.zeros((len(job.v), 2))
+    scores = np.full((len(test), len(job.v), n_models), np.nan)
+    ceilings = np.full((len(test), len(job.v), 2), np.nan)
     thetas: list[list[Floats]] = [[] for _ in job.stack.models]
     subjects = np.arange(len(job.v)) + n_components
     for f, w in enumerate(test):
@@ -346,10 +354,16 @@ def _assignment(job: _Job, test_w: Floats, train_w: Floats, labels: Index) -> tu
                 thetas[m].append(theta[s, m, part])
         predicted = torch.from_numpy(theta.reshape(-1, n_components)) @ job.stack.values
         found = compare_sample(job.method, predicted, job.data, w, keep=job.keep, sigma_k=job.sigma).reshape(k_s, n_models, -1)
-        scores += found[labels, :, np.arange(len(labels))] / len(test)
-        ceilings += _ceilings(job, w, labels, k_s) / len(test)
+        scores[f] = found[labels, :, np.arange(len(labels))]
+        ceilings[f] = _ceilings(job, w, labels, k_s)
     weights = job.v / job.v.sum()
-    return scores, weights @ ceilings, [np.stack(one) for one in thetas]
+    return _known_mean(scores), weights @ _known_mean(ceilings), [np.stack(one) for one in thetas], np.isnan(scores).sum(axis=(0, 1))
+
+
+def _known_mean(values: Floats) -> Floats:
+    """Return the mean over folds (axis 0) of what is defined, NaN where nothing is."""
+    known = np.isfinite(values)
+    return np.where(known, values, 0.0).sum(axis=0) / np.where(known.any(axis=0), known.sum(axis=0), np.nan)
 
 
 def _training_grams(job: _Job, train: Tensor) -> Floats:
@@ -390,17 +404,8 @@ def _bootstrap_folds(w: Floats, v: Floats) -> tuple[int, int]:
 
 def _empty(n_assignments: int, n_subjects: int, stack: Stack, n_fits: int) -> CrossValidated:
     theta = [np.full((n_assignments, n_fits, part.stop - part.start), np.nan) for part in stack.parts]
-    return CrossValidated(np.full((n_assignments, n_subjects, len(stack.models)), np.nan), np.full((n_assignments, 2), np.nan), theta)
-
-
-def _covariance(scores: Floats) -> Floats:
-    """Return the covariance (k + 2, k + 2) of the mean scores over subjects (n_subjects, k); that of the ceilings is unknown."""
-    k = scores.shape[1]
-    out = np.full((k + 2, k + 2), np.nan)
-    used = scores[np.isfinite(scores).all(axis=1)]
-    if len(used) > 1:
-        out[:k, :k] = np.atleast_2d(np.cov(used, rowvar=False)) / len(used)
-    return out
+    return CrossValidated(np.full((n_assignments, n_subjects, len(stack.models)), np.nan), np.full((n_assignments, 2), np.nan), theta,
+                          np.zeros(len(stack.models), dtype=np.intp))  # fmt: skip
 
 
 def _mean_weights(stack: Stack, rows: Sequence[Mapping[str, Any]], found: CrossValidated) -> dict[str, dict[str, float]]:

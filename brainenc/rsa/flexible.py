@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
+from brainenc.core.checks import examples
 from brainenc.core.errors import InputError
 from brainenc.nouns.rdms import RDMs
 from brainenc.rsa._forms import FORMS, Form, form_of, sigma_tensor
@@ -314,22 +315,29 @@ def component_names(rdms: RDMs) -> list[str]:
     return list(table["model"] + "/" + table["layer"].astype(str))
 
 
-def flexible_models(models: Any, ids: npt.ArrayLike, where: str) -> Iterator[tuple[dict[str, Any], Flexible]]:
-    """Yield a row of the table of models and the model: RDMs give one fixed model a row, mappings may hold flexible ones."""
+def flexible_models(models: Any, where: str) -> list[tuple[dict[str, Any], Flexible]]:
+    """Return a row of the table of models and the model, of each: RDMs give one fixed model a row, mappings may hold flexible ones."""
     entries = models.items() if isinstance(models, Mapping) else [(None, models)]
+    out: list[tuple[dict[str, Any], Flexible]] = []
     for name, model in entries:
         if isinstance(model, Flexible):
-            yield {"model": str(name) if name is not None else type(model).__name__}, model
+            out.append(({"model": str(name)}, model))
         elif isinstance(model, RDMs):
             table = named(model.rdms)
             if name is not None:
                 table["model"] = str(name)
             table = table if name is None or model.n_rdms > 1 else table[["model"]]
-            for i in range(model.n_rdms):
-                yield dict(table.iloc[i]), Fixed(model.take([i]))
+            out += [(dict(table.iloc[i]), Fixed(model.take([i]))) for i in range(model.n_rdms)]
         else:
             raise InputError("not a model", where=f"{where}, model {name!r}", expected="RDMs, or Select, Weighted, Interpolate, Family, Fixed",
                              got=type(model).__name__)  # fmt: skip
+    if not out:
+        raise InputError("no models", where=where, expected="RDMs, or a mapping of names to models")
+    rows = pd.DataFrame([row for row, _ in out])
+    if rows.duplicated().any():
+        raise InputError("models cannot be told apart", where=where, got=examples(rows["model"][rows.duplicated()]),
+                         fix="give the RDMs of one model a column like layer, or a name each")  # fmt: skip
+    return out
 
 
 def _unit(squared: Floats) -> Floats:

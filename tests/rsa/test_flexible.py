@@ -229,8 +229,9 @@ def test_groups_subjects_and_gaps_are_laid_out(parts, data, rng):
     both = be.RDMs(values, CONDITIONS, table)
     with pytest.raises(InputError, match="missing pairs"):
         be.rsa.crossvalidate(parts, both, by="roi")
-    found = be.rsa.crossvalidate({"w": be.rsa.Weighted(parts), "all": parts}, both, by="roi", nan="omit")
-    assert found.scores.shape == (2, S, 4) and list(found.models["model"]) == ["w", "all", "all", "all"]
+    layers = be.RDMs(parts.values, CONDITIONS, {"layer": [1, 2, 3]})
+    found = be.rsa.crossvalidate({"w": be.rsa.Weighted(parts), "all": layers}, both, by="roi", nan="omit")
+    assert found.scores.shape == (2, S, 4) and list(found.models["model"]) == ["w", "all", "all", "all"] and list(found.models["layer"][1:]) == [1, 2, 3]
     assert np.isnan(found.scores[1, 3:]).all() and np.isfinite(found.scores[1, :3]).all()
     alone = be.rsa.crossvalidate({"w": be.rsa.Weighted(parts)}, data)
     np.testing.assert_allclose(found.scores[0, :, 0], alone.scores[0, :, 0], atol=1e-12)
@@ -245,6 +246,18 @@ def test_one_seed_gives_one_result_and_input_is_left_alone(parts, data):
     assert (one != other).any()
     np.testing.assert_array_equal(parts.values, before[0])
     np.testing.assert_array_equal(data.values, before[1])
+
+
+def test_folds_in_which_a_model_is_constant_are_counted_and_left_out(parts, data):
+    """One odd condition: it is in one test fold of two, and the model is constant in the other."""
+    is_odd = np.arange(N) == 4
+    odd = be.RDMs.from_square(np.not_equal.outer(is_odd, is_odd).astype(float), CONDITIONS, rdms={"model": ["odd"]})
+    found = be.rsa.crossvalidate({"odd": odd, "w": be.rsa.Weighted(parts)}, data, folds_conditions=2, n_assignments=1, seed=3)
+    labels = fold_labels(N, 2, 1, 3, "conditions")[0]
+    test = np.flatnonzero(labels == labels[4])
+    expected = [stats.pearsonr(sub(odd.values, test)[0], y).statistic for y in sub(data.values, test)]
+    np.testing.assert_allclose(found.scores[0, :, 0], expected)
+    assert found.provenance["n_undefined_folds"] == [[S, 0]] and np.isfinite(found.se()[0, :2]).all()
 
 
 def test_a_single_subject_holds_out_conditions_only(parts, data):
@@ -305,6 +318,8 @@ def test_what_cannot_be_fitted_is_refused(parts, data):
         be.rsa.crossvalidate(parts, data, folds_conditions=5)
     with pytest.raises(InputError, match="folds over subjects"):
         be.rsa.crossvalidate(parts, data, folds_subjects=6)
+    with pytest.raises(InputError, match="told apart"):
+        be.rsa.crossvalidate({"all": parts, "w": be.rsa.Select(parts)}, data)
     with pytest.raises(InputError, match="not a model"):
         be.rsa.crossvalidate({"x": parts.values}, data)
     assert fitting_form("tau_b") == fitting_form("spearman")
