@@ -50,13 +50,18 @@ def products(weights: Tensor, x: Tensor, y: Tensor) -> Moments:
     weights : Tensor of shape (b, n_pairs)
     x, y : Tensor of shapes (s, n_pairs), (k, n_pairs), or with a leading axis b
     """
-    if x.ndim == 2:
-        heavy = (weights[:, None, :] * x).reshape(-1, x.shape[1])
-        both = (heavy @ torch.cat([x, y]).T).reshape(len(weights), len(x), -1)
-        return Moments(both[..., : len(x)], both[..., len(x) :], weights @ (y * y).T)
-    heavy = weights[:, None, :] * x
-    yy = torch.einsum("bp,bkp->bk", weights, y * y)
-    return Moments(heavy @ x.transpose(1, 2), heavy @ y.transpose(1, 2), yy)
+    if x.ndim == 3:
+        heavy = weights[:, None, :] * x
+        yy = torch.einsum("bp,bkp->bk", weights, y * y)
+        return Moments(heavy @ x.transpose(1, 2), heavy @ y.transpose(1, 2), yy)
+    b, s, k = len(weights), len(x), len(y)
+    xx, xy = weights.new_empty((b, s, s)), weights.new_empty((b, s, k))
+    for i in range(s):
+        # the products of one x with those after it and with every y, summed over pairs in all samples by one product of matrices
+        found = weights @ (torch.cat([x[i:], y]) * x[i]).T
+        xx[:, i, i:] = xx[:, i:, i] = found[:, : s - i]
+        xy[:, i] = found[:, s - i :]
+    return Moments(xx, xy, weights @ (y * y).T)
 
 
 def centred_products(weights: Tensor, x: Tensor, y: Tensor) -> Moments:

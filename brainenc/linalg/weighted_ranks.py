@@ -58,10 +58,33 @@ def weighted_midranks(runs: Sorted, weights: Tensor) -> Tensor:
 def weighted_midranks_of(values: Tensor, weights: Tensor) -> Tensor:
     """Return the mid-ranks (t, p) of vectors (t, p) whose values come ``weights`` times (p,), sorting them now."""
     order = _argsort(values)
-    first, after, tied = _runs(torch.gather(values, -1, order))
+    ordered = torch.gather(values, -1, order)
     before = _cumulative(weights.index_select(0, order.reshape(-1)).reshape(values.shape))
-    low, high = (torch.gather(before, -1, first), torch.gather(before, -1, after)) if tied else (before[..., :-1], before[..., 1:])
-    return torch.empty_like(low).scatter_(-1, order, (low + high + 1) / 2)
+    low, high = _share(before, ordered[..., 1:] == ordered[..., :-1])
+    return torch.empty_like(low).scatter_(-1, order, (low + high).add_(1.0).mul_(0.5))
+
+
+def _share(before: Tensor, tied: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the weight before the run of each sorted value, and up to its end; ``tied`` (t, p - 1) says which are equal to the next."""
+    low, high = before[..., :-1].clone(), before[..., 1:].clone()
+    rows, places = torch.nonzero(tied, as_tuple=True)
+    if not len(rows):
+        return low, high
+    if 20 * len(rows) > tied.numel():
+        fresh = torch.ones(low.shape, dtype=torch.bool, device=low.device)
+        fresh[..., 1:] = ~tied
+        last = torch.ones_like(fresh)
+        last[..., :-1] = ~tied
+        low = torch.where(fresh, low, 0.0).cummax(dim=-1).values
+        high = torch.where(last, high, torch.inf).flip(-1).cummin(dim=-1).values.flip(-1)
+        return low, high
+    # few ties: each step reaches one value further into the runs
+    longest = tied
+    while bool(longest.any()):
+        low[rows, places + 1] = low[rows, places]
+        high[rows, places] = high[rows, places + 1]
+        longest = longest[..., 1:] & tied[..., : longest.shape[-1] - 1]
+    return low, high
 
 
 def _runs(ordered: Tensor) -> tuple[Tensor, Tensor, bool]:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 
 from brainenc.core.errors import InputError
-from brainenc.linalg.concordance import concordance
+from brainenc.linalg.concordance import concordance_of_ranks, dense_ranks
 from brainenc.linalg.multiplicities import Moments, centred_products, pair_weights, pooled_ceilings, products, root, whitened_products
 from brainenc.linalg.weighted_ranks import sorted_runs, weighted_midranks, weighted_midranks_of
 from brainenc.rsa._forms import REGISTRY, Form, form_of, sigma_tensor
@@ -95,7 +95,7 @@ class _Linear(Engine):
     """Cosine and Pearson: matrix products alone."""
 
     def __init__(self, form: Form, x: Tensor, y: Tensor, pairs: tuple[Tensor, Tensor], n: int) -> None:
-        super().__init__(x, y, n, fixed=2 * (x.numel() + y.numel()), sample=x.shape[1] * (len(x) + 3) + len(x) * (4 * len(x) + 2 * len(y)))
+        super().__init__(x, y, n, fixed=4 * (x.numel() + y.numel()), sample=4 * x.shape[1] + len(x) * (4 * len(x) + 2 * len(y)))
         self.form, self.pairs = form, pairs
         self.x, self.y = _unit(x, form.centred), _unit(y, form.centred)
 
@@ -114,8 +114,8 @@ class _Whitened(Engine):
     def __init__(self, form: Form, x: Tensor, y: Tensor, places: tuple[Tensor, Tensor, Tensor], keep: Tensor, variances: Tensor | None) -> None:
         rows, columns, place = places
         n, t = int(columns[-1]) + 1, len(x) + len(y) + 1
-        sample = len(keep) * (len(x) + 4) + 5 * n * t + len(x) * (4 * len(x) + 2 * len(y)) + (0 if bool(keep.all()) else 2 * n * n)
-        super().__init__(x, y, n, fixed=t * (2 * len(keep) + n * n), sample=sample)
+        sample = 4 * len(keep) + 5 * n * t + len(x) * (4 * len(x) + 2 * len(y)) + (0 if bool(keep.all()) else 2 * n * n)
+        super().__init__(x, y, n, fixed=t * (4 * len(keep) + n * n), sample=sample)
         self.form, self.pairs, self.keep, self.variances = form, (rows[place], columns[place]), keep, variances
         self.known_x, self.known_y = _unit(x, form.centred), _unit(y, form.centred)
         # the constant RDM takes part where means are taken away
@@ -176,7 +176,7 @@ class _Ranked(Engine):
 
     def _ceiling(self, x: Tensor, row: Tensor, own: Tensor, scale: Tensor, counts: Tensor) -> Ceilings:
         drawn, here = torch.nonzero(counts).flatten(), torch.nonzero(row).flatten()
-        part, weights = x[:, here], row[here]
+        part, weights = x.index_select(1, here), row[here]
         pool = counts @ part
         # halves of integers: sums are exact, and so are ties
         pools = torch.cat([pool[None], pool - counts[drawn, None] * part[drawn]])
@@ -224,11 +224,15 @@ class _Concordant(Engine):
     def _all(self, x: Tensor, y: Tensor, weights: Tensor) -> Tensor:
         left, right = torch.meshgrid(torch.arange(len(x)), torch.arange(len(y)), indexing="ij")
         step = max(1, _ELEMENTS // x.shape[1])
-        parts = [self._tau(x[i], y[j], weights) for i, j in zip(left.reshape(-1).split(step), right.reshape(-1).split(step), strict=True)]
+        x, y = dense_ranks(x), dense_ranks(y)
+        parts = [self._counted(x[i], y[j], weights) for i, j in zip(left.reshape(-1).split(step), right.reshape(-1).split(step), strict=True)]
         return torch.cat(parts).reshape(len(x), len(y))
 
     def _tau(self, x: Tensor, y: Tensor, weights: Tensor) -> Tensor:
-        return torch.from_numpy(self.module.from_counts(concordance(x, y, weights))).to(x.device)
+        return self._counted(dense_ranks(x), dense_ranks(y), weights)
+
+    def _counted(self, x: Tensor, y: Tensor, weights: Tensor) -> Tensor:
+        return torch.from_numpy(self.module.from_counts(concordance_of_ranks(x, y, weights))).to(x.device)
 
 
 class _Generic(Engine):

@@ -95,7 +95,7 @@ def test_a_vanishing_diagonal_of_the_whitened_system_is_solved(rng):
         np.testing.assert_allclose(found.xx[b], expected, rtol=1e-10)
 
 
-@pytest.mark.parametrize("levels", [4, 10**9])
+@pytest.mark.parametrize("levels", [4, 60, 300, 10**9])
 def test_weighted_midranks_are_the_ranks_of_the_copies(rng, levels):
     values = rng.integers(levels, size=(3, 31)).astype(float)
     counts = rng.integers(4, size=31)

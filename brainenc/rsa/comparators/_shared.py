@@ -7,7 +7,7 @@ import numpy.typing as npt
 import torch
 
 from brainenc.core.errors import InputError
-from brainenc.linalg.concordance import Concordance, concordance
+from brainenc.linalg.concordance import Concordance, concordance_of_ranks, dense_ranks
 from brainenc.linalg.multiplicities import whitened_products
 from brainenc.linalg.ranks import midranks, n_of_pairs
 from brainenc.linalg.second_moments import whiten_known_pairs
@@ -52,10 +52,11 @@ def refuse_sigma(sigma_k: object, name: str) -> None:
 
 def concordances(a: Floats, b: Floats) -> Concordance:
     """Return Kendall's counts of all pairs of RDMs, each (n_a, n_b), a bounded number of values at a time."""
-    first, second = torch.from_numpy(a), torch.from_numpy(b)
+    first, second = dense_ranks(torch.from_numpy(a)), dense_ranks(torch.from_numpy(b))
     left, right = torch.meshgrid(torch.arange(len(a)), torch.arange(len(b)), indexing="ij")
     step = max(1, _ELEMENTS // max(a.shape[1], 1))
-    parts = [concordance(first[i], second[j]) for i, j in zip(left.reshape(-1).split(step), right.reshape(-1).split(step), strict=True)]
+    once = torch.ones(a.shape[1], dtype=torch.float64)
+    parts = [concordance_of_ranks(first[i], second[j], once) for i, j in zip(left.reshape(-1).split(step), right.reshape(-1).split(step), strict=True)]
     return Concordance(*(torch.cat(column).reshape(len(a), len(b)) for column in zip(*parts, strict=True)))
 
 
