@@ -42,7 +42,7 @@ def gather(given: Gathering, options: Mapping[str, Any], data_step: str) -> Part
     found: list[Evaluation] = []
     try:
         data, models = collect(given.store, *done, notes=part.notes, name=given.analysis.name)
-        data, by = group(data, options)
+        data, by = group(_with_values(data, part.notes, given.analysis.name), options)
     except BrainencError as error:
         part.failures.append(_failure(given, error, None))
         return part
@@ -92,6 +92,18 @@ def collect(store: Store, data: Sequence[str], layers: Sequence[str], *, notes: 
     return RDMs.concat([part.take_conditions(ids) for part in parts]), RDMs.concat([model.take_conditions(ids) for model in first.values()])
 
 
+def _with_values(data: RDMs, notes: list[str], name: str) -> RDMs:
+    """Return the RDMs that have any value; the others are named in a note."""
+    void = np.isnan(data.values).all(axis=1)
+    if not void.any():
+        return data
+    if void.all():
+        raise InputError("no RDM of the data has any value", where=name, fix="patterns over a single target have no correlation: try another metric")
+    lost = data.rdms[[c for c in ("subject", *GROUPS) if c in data.rdms]][void].astype(str).agg(" ".join, axis=1).tolist()
+    notes.append(f"{name}: {len(lost)} RDMs without any value are left out: {', '.join(lost[:12])}{' …' if len(lost) > 12 else ''}")
+    return data.take(~void)
+
+
 def group(data: RDMs, options: Mapping[str, Any]) -> tuple[RDMs, list[str]]:
     """Return the data with one RDM for each subject in each group, and the columns that make groups."""
     if "subject" not in data.rdms or data.rdms["subject"].isna().any():
@@ -108,7 +120,8 @@ def group(data: RDMs, options: Mapping[str, Any]) -> tuple[RDMs, list[str]]:
         differ = [c for c in data.rdms if c not in keys and data.rdms[doubled].groupby(keys, dropna=False)[c].nunique(dropna=False).max() > 1]
         raise InputError(
             f"{int(doubled.sum())} RDMs share subject and group", where="rsa", expected="one RDM a subject in each group",
-            got=f"several that differ in {', '.join(map(str, differ)) or 'nothing'}", fix="average = true takes their mean; or select with where = …",
+            got=f"several that differ in {', '.join(map(str, differ)) or 'nothing'}",
+            fix="take their mean: average = true (--average), or select: where = …",
         )  # fmt: skip
     return data.average(keys), by
 

@@ -217,7 +217,7 @@ def test_doctor_names_what_matters(capsys, private_cache):
 def test_help_names_every_command(capsys):
     assert main(["--help"]) == 0
     said = capsys.readouterr().out
-    for command in ("demo", "list", "fetch", "extract", "score", "run", "report", "doctor"):
+    for command in ("demo", "list", "fetch", "extract", "score", "rsa", "run", "report", "doctor"):
         assert f"    {command} " in said
         assert main([command, "--help"]) == 0
 
@@ -238,6 +238,61 @@ def test_every_argument_of_score_reaches_the_plan():
     }  # fmt: skip
     assert (analysis.roi, analysis.where, plan.memory, plan.dtype, plan.threads) == (("V1",), "hemi == 'left'", "1GB", "float64", 2)
     assert tomllib.loads(plan.to_toml())["analysis"][0]["split"]["gap"] == 5
+
+
+def test_every_argument_of_rsa_reaches_the_plan():
+    from brainenc.cli.commands.rsa import make_plan as make_rsa_plan
+
+    argv = ["rsa", "haxby2001_slice", "--model", "timm:a", "--layers", "x.*", "--pooling", "none", "--roi", "V1", "--where", "hemi == 'left'", "--subject", "1"]
+    argv += ["--conditions", "split == 'test'", "--metric", "crossnobis", "--folds", "session", "--noise", "diagonal", "--model-metric", "euclidean"]
+    argv += ["--compare", "rho_a", "--compare", "pearson", "--by", "roi", "--by", "time", "--average", "--bootstrap", "9", "--permutations", "8"]
+    argv += ["--resample", "subjects", "--no-ceiling", "--seed", "7", "--memory", "1GB", "--threads", "2"]
+    plan = make_rsa_plan(build_parser().parse_args(argv))
+    (analysis,) = plan.analyses
+    assert analysis.kind == "rsa" and analysis.options == {
+        "metric": "crossnobis", "folds": "session", "noise": "diagonal", "model_metric": "euclidean", "compare": ["rho_a", "pearson"], "by": ["roi", "time"],
+        "conditions": "split == 'test'", "average": True, "bootstrap": 9, "permutations": 8, "resample": "subjects", "ceiling": False,
+    }  # fmt: skip
+    assert (analysis.roi, analysis.where, analysis.subjects, analysis.models[0].pooling) == (("V1",), "hemi == 'left'", ("1",), "none")
+    assert (plan.seed, plan.name, plan.memory, plan.threads) == (7, "haxby2001_slice-rsa", "1GB", 2)
+    defaults = make_rsa_plan(build_parser().parse_args(["rsa", "insilico", "--model", "gabor"])).analyses[0].options
+    assert defaults == {"model_metric": "correlation", "bootstrap": 1000, "permutations": 0, "resample": "auto", "ceiling": True}
+
+
+def _rsa(tiny, out, *more):
+    return main(["rsa", str(tiny), "--model", "table:good", "--model", "table:bad", "--out", str(out), "-q", "--bootstrap", "40", "--model-metric", "euclidean", *more])
+
+
+def test_rsa_prints_the_best_layer_of_each_model_with_ceilings_and_the_claim(tiny, tmp_path, capsys):
+    assert _rsa(tiny, tmp_path / "out", "--roi", "V4", "--metric", "euclidean", "--report") == 0
+    said = capsys.readouterr()
+    head, *rows = [re.split(r"\s{2,}", line) for line in said.out.splitlines()[:3]]
+    assert head[:6] == ["dataset", "roi", "model", "layer", "metric", "score"] and {"ceiling_low", "ceiling", "q", "claim"} <= set(head)
+    assert [row[1:5] for row in rows] == [["V4", "table:good", "columns", "spearman"], ["V4", "table:bad", "columns", "spearman"]]
+    summary = pd.read_csv(tmp_path / "out" / "summary.csv")
+    assert [float(row[5]) for row in rows] == pytest.approx(summary["score"].tolist(), abs=6e-4) and summary["score"][0] > summary["score"][1] + 0.1
+    assert (tmp_path / "out" / "report.html").is_file() and (tmp_path / "out" / "evaluations" / "tiny-spearman.npz").is_file() and said.err == ""
+
+
+def test_rsa_dry_run_lists_its_tasks_and_writes_nothing(tiny, tmp_path, capsys):
+    assert _rsa(tiny, tmp_path / "out", "--dry-run") == 0
+    said = capsys.readouterr().out
+    # two extractions, the RDMs of two subjects, and two layers that both subjects share
+    assert "6 tasks, 0 done, 6 to do" in said and "rsa data" in said and "rsa layer" in said and not (tmp_path / "out").exists()
+    assert _rsa(tiny, tmp_path / "out") == 0
+    capsys.readouterr()
+    assert _rsa(tiny, tmp_path / "out", "--dry-run") == 0
+    assert "6 tasks, 6 done, 0 to do" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [(["--compare", "spearmn"], "Did you mean 'spearman'"), (["--metric", "mahalanobis"], "needs a noise model"), (["--conditions", "colour == 1"], "colour")],
+)
+def test_rsa_says_what_is_wrong_in_one_message(tiny, tmp_path, capsys, more, message):
+    assert _rsa(tiny, tmp_path / "out", *more) == 2
+    said = capsys.readouterr()
+    assert message in said.err and said.err.startswith("brainenc rsa: ") and len(said.err.splitlines()) == 1 and not list(tmp_path.iterdir())
 
 
 def test_pairs_are_toml_values_or_text():

@@ -206,6 +206,12 @@ def _of_layer(data: Responses | RDMs, stimuli: StimulusSet, task: Task, options:
     rows = space.take(ids)
     values = np.asarray(rows.values, dtype=settings.dtype)
     rdms = rsa.rdm(values, metric=options["model_metric"], conditions=pd.DataFrame({"stimulus_id": ids}), memory=settings.memory, device=settings.device)
+    lost = int(np.isnan(rdms.values).sum())
+    if lost:
+        raise InputError(
+            f"{lost} of {rdms.values.size} pairs of the layer have no {options['model_metric']} dissimilarity", where=f"{task.model.name}/{task.layer}",
+            got=f"{space.n_features} features", fix='patterns that are constant have no correlation: try model_metric = "euclidean"',
+        )  # fmt: skip
     return replace(rdms, rdms={"model": [task.model.name], "layer": [task.layer]}, provenance={**rdms.provenance, "n_features": space.n_features})
 
 
