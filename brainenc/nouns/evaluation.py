@@ -120,8 +120,9 @@ class Evaluation:
         return 0 if self.draws is None else len(self.draws)
 
     def se(self) -> Floats:
-        """Standard errors of the mean scores and of the two ceilings (n_groups, n_models + 2)."""
-        return np.sqrt(np.diagonal(self._covariance, axis1=1, axis2=2))
+        """Standard errors of the mean scores and of the two ceilings (n_groups, n_models + 2); NaN where a corrected variance is negative."""
+        variance = np.diagonal(self._covariance, axis1=1, axis2=2)
+        return np.sqrt(np.where(variance >= 0, variance, np.nan))
 
     def interval(self, level: float = 0.95) -> Floats:
         """Return t-intervals (n_groups, n_models + 2, 2) of the mean scores and of the two ceilings.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,21 +15,24 @@ from brainenc.core.errors import InputError
 from brainenc.linalg.device import resolve_device
 from brainenc.nouns.evaluation import Evaluation
 from brainenc.nouns.rdms import RDMs
+from brainenc.rsa._evaluating_flexible import evaluate_flexible
 from brainenc.rsa._forms import REGISTRY
 from brainenc.rsa._inputs import Groups, groups_of, model_stack
 from brainenc.rsa._samples import engine
 from brainenc.rsa.bootstrapping import Draws, Resampled, draw, resample_group
 from brainenc.rsa.ceilings import known_pairs
+from brainenc.rsa.flexible import Flexible
+from brainenc.rsa.permuting import permutation_test
 
 Floats = npt.NDArray[np.float64]
 WHERE = "evaluate"
 
 
 def evaluate(
-    models: RDMs | Mapping[str, Any], data: RDMs, *, method: str = "pearson", by: str | Sequence[str] | None = None, subject: str | None = "subject",
+    models: Any, data: RDMs, *, method: str = "pearson", by: str | Sequence[str] | None = None, subject: str | None = "subject",
     subjects: bool = True, conditions: bool = True, n: int = 1000, seed: int = 0, ceiling: bool = True, permutations: int = 0,
-    maximum_over: str | Sequence[str] = ("model",), sigma_k: Any = None, nan: str = "omit", memory: str | int | None = "256MB",
-    device: str = "cpu", **folds: Any,
+    maximum_over: str | Sequence[str] = ("model",), sigma_k: Any = None, nan: str = "omit", folds_conditions: int | None = None,
+    folds_subjects: int | None = None, n_assignments: int = 2, memory: str | int | None = "256MB", device: str = "cpu",
 ) -> Evaluation:  # fmt: skip
     """Evaluate models on the RDMs of every subject, and say how sure the scores are.
 
@@ -38,9 +42,10 @@ def evaluate(
 
     Parameters
     ----------
-    models : RDMs, or mapping of names to RDMs or flexible models
+    models : RDMs, flexible model, or mapping of names to these
         Fixed models are RDMs, one a row (named by their columns model and layer). Where any is flexible (`Select`, `Weighted`,
-        `Interpolate`, `Family`) all are cross-validated over conditions and subjects by `crossvalidate`.
+        `Interpolate`, `Family`) all are cross-validated over conditions and subjects as in `crossvalidate`, anew in every sample; that takes
+        some milliseconds a sample rather than microseconds.
     data : RDMs
         One RDM a subject and group. Several of one subject in a group (sessions, say) are averaged first, and their number is kept in
         ``provenance["n_averaged"]``.
@@ -70,8 +75,8 @@ def evaluate(
         Bound on what is held at once; it does not change the result.
     device : str
         ``"cpu"``, ``"cuda"`` or ``"auto"``.
-    **folds
-        Further keywords of `crossvalidate`, for flexible models.
+    folds_conditions, folds_subjects, n_assignments : int, optional
+        Of the cross-validation of flexible models, see `crossvalidate`; samples have the default folds.
 
     Returns
     -------
@@ -98,11 +103,15 @@ def evaluate(
     one_of(nan, ("omit", "raise"), "nan")
     if n < 0 or n == 1:
         raise InputError("a bootstrap needs at least two samples, or none", where=WHERE, got=n)
-    if _any_flexible(models):
-        return _flexible(models, data, method=method, by=by, subject=subject, subjects=subjects, conditions=conditions, n=n, seed=seed, ceiling=ceiling,
-                         permutations=permutations, sigma_k=sigma_k, nan=nan, **folds)  # fmt: skip
-    if folds:
-        raise InputError("only flexible models are cross-validated", where=WHERE, got=", ".join(folds))
+    if isinstance(models, Flexible) or (isinstance(models, Mapping) and any(not isinstance(model, RDMs) for model in models.values())):
+        if permutations:
+            raise InputError("flexible models have no permutation test", where=WHERE, fix="test the RDM that a fit to other data predicts")
+        return evaluate_flexible(
+            models, data, method=method, by=by, subject=subject, subjects=subjects, conditions=conditions, n=n, seed=seed, ceiling=ceiling, sigma_k=sigma_k,
+            nan=nan, folds_conditions=folds_conditions, folds_subjects=folds_subjects, n_assignments=n_assignments,
+        )  # fmt: skip
+    if folds_conditions is not None or folds_subjects is not None:
+        raise InputError("only flexible models are cross-validated", where=WHERE, got="folds", fix="leave the folds out, or use crossvalidate")
     stack, table = model_stack(models, data, WHERE)
     module, groups, where_it_runs = REGISTRY.get(method), groups_of(data, by, subject), resolve_device(device)
     values = np.array(data.values, dtype=np.float64)
@@ -123,10 +132,6 @@ def evaluate(
     if permutations:
         return _permuted(evaluation, models, data, groups, means, n=permutations, maximum_over=maximum_over, sigma_k=sigma_k, nan=nan)
     return evaluation
-
-
-def _any_flexible(models: Any) -> bool:
-    return isinstance(models, Mapping) and any(not isinstance(model, RDMs) for model in models.values())
 
 
 def _wrap(
@@ -152,8 +157,6 @@ def _wrap(
 
 
 def _noted(evaluation: Evaluation, data: RDMs, groups: Groups, left_out: list[int], failed: list[int]) -> Evaluation:
-    from dataclasses import replace
-
     averaged = [int(np.bincount(codes).max()) for codes in groups.codes]
     facts = {"metric": data.metric, "n_pairs_left_out": left_out, "n_failed_draws": failed, "n_averaged": averaged}
     return replace(evaluation, provenance=facts)
@@ -163,10 +166,6 @@ def _permuted(
     evaluation: Evaluation, models: Any, data: RDMs, groups: Groups, means: list[Floats], *, n: int, maximum_over: Any, sigma_k: Any, nan: str
 ) -> Evaluation:
     """Add the p-values of relabelled conditions, for the same RDMs that were scored."""
-    from dataclasses import replace
-
-    from brainenc.rsa.permuting import permutation_test
-
     tables = [
         pd.concat([groups.table.iloc[[g] * len(x)].reset_index(drop=True), pd.DataFrame({"subject": groups.subjects[np.unique(groups.codes[g])]})], axis=1)
         for g, x in enumerate(means)
@@ -178,12 +177,3 @@ def _permuted(
     facts = {**evaluation.provenance, "n_permutations": n, "maximum_over": [maximum_over] if isinstance(maximum_over, str) else list(maximum_over)}
     p, p_max = (np.asarray(found[name], dtype=np.float64).reshape(shape) for name in ("p", "p_max"))
     return replace(evaluation, p=p, p_max=p_max, provenance=facts)
-
-
-def _flexible(models: Any, data: RDMs, **how: Any) -> Evaluation:
-    """Hand flexible models to the cross-validation, which returns the same noun."""
-    from brainenc.rsa.crossvalidating import crossvalidate
-
-    if how.pop("permutations"):
-        raise InputError("flexible models have no permutation test", where=WHERE, fix="fit on other data, and test the fitted RDM")
-    return crossvalidate(models, data, **how)
