@@ -15,7 +15,8 @@ Tensor = torch.Tensor
 def grams(values: Tensor, w: Tensor, form: Form, *, sigma_k: Tensor | None = None, keep: Tensor | None = None) -> Tensor:
     """Return x_s'W x_t of every two RDMs in every sample of conditions: (b, t, t).
 
-    Means (of centred forms) and the metric W (of whitened ones) are those of the pairs of the sample. Ranks are not taken here.
+    Means (of centred forms) and the metric W (of whitened ones) are those of the pairs of the sample. Ranks are not taken here. What is
+    left of an RDM that is constant in a sample is rounding, and is set to 0, whatever its units.
 
     Parameters
     ----------
@@ -32,8 +33,12 @@ def grams(values: Tensor, w: Tensor, form: Form, *, sigma_k: Tensor | None = Non
     rows, columns = torch.triu_indices(n, n, 1, device=w.device)
     pairs = pair_weights(w, rows, columns)
     pairs = pairs if keep is None else pairs * keep
+    if form.centred:
+        # means are taken away in every sample; what is common to all samples goes first, where it costs no digits
+        values = values - values.mean(dim=-1, keepdim=True)
+    scale = (pairs[:, None, :] * values * values).sum(dim=-1) if values.ndim == 3 else pairs @ (values * values).T
     if not form.whitened:
-        return (centred_products if form.centred else products)(pairs, values, values[..., :0, :]).xx
+        return _above_rounding((centred_products if form.centred else products)(pairs, values, values[..., :0, :]).xx, scale)
     x = torch.cat([values, torch.ones_like(values[:1])]) if form.centred else values
     if keep is not None:
         x = x * keep
@@ -42,11 +47,18 @@ def grams(values: Tensor, w: Tensor, form: Form, *, sigma_k: Tensor | None = Non
     else:
         whole = whitened_products(w, x, x[:0], variances=sigma_k, keep=keep).xx
     if not form.centred:
-        return whole
+        return _above_rounding(whole, scale)
     mean = (pairs @ values.T) / pairs.sum(dim=1, keepdim=True)
     cross, ones = whole[:, :-1, -1], whole[:, -1, -1]
     both = mean[:, :, None] * cross[:, None, :]
-    return whole[:, :-1, :-1] - both - both.transpose(1, 2) + mean[:, :, None] * mean[:, None, :] * ones[:, None, None]
+    centred = whole[:, :-1, :-1] - both - both.transpose(1, 2) + mean[:, :, None] * mean[:, None, :] * ones[:, None, None]
+    return _above_rounding(centred, scale)
+
+
+def _above_rounding(gram: Tensor, scale: Tensor) -> Tensor:
+    """Return Grams with 0 for vectors whose own product is rounding of numbers of size ``scale`` (b, t)."""
+    known = torch.diagonal(gram, dim1=1, dim2=2) > 1e-13 * scale
+    return gram * known[:, :, None] * known[:, None, :]
 
 
 def _full_covariance(x: Tensor, w: Tensor, sigma_k: Tensor, keep: Tensor | None) -> Tensor:

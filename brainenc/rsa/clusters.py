@@ -213,8 +213,8 @@ def _null(flat: Floats, signs: Floats, measure: Any, memory: str | int, n_edges:
 
 def _signed(maps: Floats, tail: str, height: float) -> Floats:
     """Return +1, −1 or 0 for cells (n_maps, n_cells) above the height, below its negative (two-sided only), or neither."""
-    up: Floats = (maps > height).astype(np.float64)
-    return up if tail == "greater" else np.subtract(up, maps < -height)
+    up = np.where(maps > height, 1.0, 0.0)
+    return up if tail == "greater" else np.where(maps < -height, -1.0, up)
 
 
 def _label(signed: Floats, edges: Index) -> Index:
@@ -235,7 +235,7 @@ def _cell_masses(maps: Floats, tail: str, height: float, edges: Index) -> Floats
     signed = _signed(maps, tail, height)
     labels = _label(signed, edges)
     masses = np.bincount(labels.reshape(-1), weights=(np.abs(maps) * (signed != 0)).reshape(-1))
-    return masses[labels]
+    return np.asarray(masses[labels], dtype=np.float64)
 
 
 def _enhanced(maps: Floats, edges: Index, step: float) -> Floats:

@@ -152,7 +152,7 @@ def crossvalidate(
     }  # fmt: skip
     known = ceiling and n_subjects > 1
     all_draws = np.stack([part.draws for part in parts], axis=1) if draws.factors else None
-    levels = {"subjects": n_subjects, "conditions": n_conditions}
+    levels = {"subjects": min(len(np.unique(codes)) for codes in groups.codes), "conditions": n_conditions}
     k = len(rows)
     return Evaluation(
         scores=np.stack([part.found.scores.mean(axis=0) for part in parts]), models=pd.DataFrame(list(rows)), groups=groups.table,
@@ -204,7 +204,7 @@ def crossvalidated_scores(
         Multiplicities of a bootstrap sample. Folds are of different conditions and subjects, so all copies of one stay on one side.
     folds : (int, int)
         Over conditions and subjects; None takes `default_folds`. Cut down to what a sample allows; where a fold of conditions would
-        have less than 3 different ones all is NaN.
+        have less than 3 different ones, or only one of several subjects was drawn, all is NaN.
     n_assignments, seed, keys
         Random assignments, and names of what is drawn (the number of the sample).
     sigma_k : array_like, optional
@@ -225,7 +225,7 @@ def crossvalidated_scores(
     k_s = min(k_s, len(subjects)) if len(subjects) > 1 else 1
     k_c = min(k_c, len(present) // LEAST_CONDITIONS)
     out = _empty(n_assignments, len(data), stack, max(k_c, 1) * k_s)
-    if k_c < 2 or not len(subjects):
+    if k_c < 2 or len(subjects) < min(2, int(there.sum())):  # a sample of one person, copied, has no held-out subjects
         return out
     keep = torch.from_numpy(np.isfinite(data[subjects]).all(axis=0))
     y = torch.from_numpy(np.where(np.isfinite(data[subjects]), data[subjects], 0.0))
@@ -252,7 +252,7 @@ def corrected_covariance(draws: Floats) -> Floats:
     Parameters
     ----------
     draws : ndarray of shape (n_draws, n_assignments, k)
-        Samples with NaN are left out.
+        Samples with NaN are left out; with fewer than two others all is NaN.
 
     Notes
     -----
@@ -261,10 +261,12 @@ def corrected_covariance(draws: Floats) -> Floats:
     finite = np.isfinite(draws)
     columns = finite.any(axis=(0, 1))
     used, m = draws[finite[..., columns].all(axis=(1, 2))][..., columns], draws.shape[1]
-    if m < 2 or len(used) < 2:
-        raise InputError("the correction needs two assignments and two samples", where="corrected_covariance", got=f"{m} assignments, {len(used)} samples")
-    single = np.mean([np.atleast_2d(np.cov(used[:, a], rowvar=False)) for a in range(m)], axis=0)
+    if m < 2:
+        raise InputError("the correction needs two assignments to folds", where="corrected_covariance", got=m)
     out = np.full((draws.shape[2], draws.shape[2]), np.nan)
+    if len(used) < 2:
+        return out
+    single = np.mean([np.atleast_2d(np.cov(used[:, a], rowvar=False)) for a in range(m)], axis=0)
     out[np.ix_(columns, columns)] = (m * np.atleast_2d(np.cov(used.mean(axis=1), rowvar=False)) - single) / (m - 1)
     return out
 
@@ -413,6 +415,7 @@ def _mean_weights(stack: Stack, rows: Sequence[Mapping[str, Any]], found: CrossV
     out = {}
     for row, model, theta in zip(rows, stack.models, found.theta, strict=True):
         if not isinstance(model, Fixed):
-            unit = theta / np.abs(theta).sum(axis=-1, keepdims=True)
+            size = np.abs(theta).sum(axis=-1, keepdims=True)
+            unit = theta / np.where(size > 0, size, np.nan)
             out[str(row["model"])] = {name: float(value) for name, value in zip(model.names, unit.mean(axis=(0, 1)), strict=True)}
     return out

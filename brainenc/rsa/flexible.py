@@ -342,8 +342,7 @@ def flexible_models(models: Any, where: str) -> list[tuple[dict[str, Any], Flexi
 
 def _unit(squared: Floats) -> Floats:
     """Return 1 / √squared, and 0 for components that vanish (constants, where means are taken away)."""
-    top = max(float(squared.max(initial=0.0)), 1e-300)
-    return np.where(squared > 1e-12 * top, 1.0 / np.sqrt(np.where(squared > 0, squared, 1.0)), 0.0)
+    return np.where(squared > 0, 1.0 / np.sqrt(np.where(squared > 0, squared, 1.0)), 0.0)
 
 
 def _ratio(product: Floats, squared: Floats) -> Floats:

@@ -161,9 +161,10 @@ def partition_variance(
         draws = _draws(x, y, plan, w, v, n)
         r2.append(mine[:, order])
         failed.append(int(np.isnan(draws).any(axis=1).sum()))
-        rows.append(_rows(mine, draws, order, labels, tail).assign(**dict(groups.table.iloc[g])))
-    table = pd.concat(rows, ignore_index=True)
-    table = table[[*groups.table.columns, *[c for c in table if c not in groups.table.columns]]].assign(q=fdr_bh(table["p"]))
+        rows.append(_rows(mine, draws, order, labels, tail))
+    which = groups.table.iloc[np.repeat(np.arange(len(rows)), len(order))].reset_index(drop=True)
+    table = pd.concat([which, pd.concat(rows, ignore_index=True)], axis=1)
+    table = table.assign(q=fdr_bh(table["p"]))
     shares = np.stack([commonalities(_unordered(one, order))[:, order] for one in r2])
     return Partition(table, tuple(tuple(names[i] for i in one) for one in subsets), np.stack(r2), shares, tuple(map(str, groups.subjects)), cv, ranked,
                      n, seed, tuple(failed))  # fmt: skip
@@ -190,7 +191,7 @@ def subset_weights(gram: Floats, cross: Floats) -> Floats:
     k = len(gram)
     member = ((np.arange(2**k)[:, None] >> np.arange(k)) & 1).astype(np.float64)
     scale = np.diag(gram)
-    scale = np.where(scale > 1e-12 * max(float(scale.max()), 1e-300), 1.0 / np.sqrt(np.where(scale > 0, scale, 1.0)), 0.0)
+    scale = np.where(scale > 0, 1.0 / np.sqrt(np.where(scale > 0, scale, 1.0)), 0.0)
     unit = scale[:, None] * gram * scale
     inverse = np.linalg.pinv(member[:, :, None] * unit * member[:, None, :], rcond=1e-10, hermitian=True)
     return scale * np.einsum("sij,...j->...si", inverse, scale * cross)
@@ -347,8 +348,8 @@ def _rows(r2: Floats, draws: Floats, order: Index, names: list[str], tail: str) 
     mine = r2[np.isfinite(r2).all(axis=1)]
     shares, sampled = commonalities(mine), draws[np.isfinite(draws).all(axis=1)]
     columns: dict[str, Any] = {"models": names, "order": [s.bit_count() for s in order.tolist()]}
-    columns |= {"r2": mine.mean(axis=0)[order], "share": shares.mean(axis=0)[order]}
     unknown = np.full(len(order), np.nan)
+    columns |= {"r2": mine.mean(axis=0)[order] if len(mine) else unknown, "share": shares.mean(axis=0)[order] if len(mine) else unknown}
     for prefix, values in (("r2_", sampled), ("", commonalities(sampled))):
         low, high = np.percentile(values[:, order], INTERVAL, axis=0) if len(sampled) > 1 else (unknown, unknown)
         columns |= {f"{prefix}se": values[:, order].std(axis=0, ddof=1) if len(sampled) > 1 else unknown, f"{prefix}ci_low": low, f"{prefix}ci_high": high}

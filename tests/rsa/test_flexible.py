@@ -215,6 +215,22 @@ def test_a_sample_with_too_few_conditions_is_nan(parts, data):
     w[:5] = [9, 1, 1, 1, 1]
     found = crossvalidated_scores(stack, data.values, method="pearson", condition_weights=w)
     assert np.isnan(found.scores).all() and np.isnan(found.ceiling).all()
+    one_person = crossvalidated_scores(stack, data.values, method="pearson", subject_weights=np.array([5.0, 0, 0, 0, 0]))
+    assert np.isnan(one_person.scores).all()
+
+
+@pytest.mark.parametrize("kind", [be.rsa.Weighted, be.rsa.Select, be.rsa.Interpolate, be.rsa.Family])
+def test_units_of_the_components_do_not_matter(parts, data, kind):
+    tiny = be.RDMs(parts.values * np.array([[1e-9], [1.0], [1e9]]), CONDITIONS, parts.rdms)
+    one, other = (be.rsa.crossvalidate(kind(x), data) for x in (parts, tiny))
+    np.testing.assert_allclose(other.scores, one.scores, atol=1e-9)
+
+
+@pytest.mark.parametrize("method", ["pearson", "whitened_pearson"])
+def test_a_large_offset_costs_no_digits(parts, data, method):
+    lifted = be.RDMs(data.values + 1e7, CONDITIONS, data.rdms)
+    plain, high = (be.rsa.crossvalidate(be.rsa.Weighted(parts), one, method=method) for one in (data, lifted))
+    np.testing.assert_allclose(high.scores, plain.scores, atol=1e-7)
 
 
 def test_default_folds_are_those_of_the_literature():
@@ -299,6 +315,7 @@ def test_correction_takes_the_variance_of_the_folds_away(rng):
     draws = truth + 2 * rng.standard_normal((4000, 3, 2))
     draws[0] = np.nan
     np.testing.assert_allclose(corrected_covariance(draws), np.cov(truth[1:, 0], rowvar=False), atol=0.25)
+    assert np.isnan(corrected_covariance(draws[:2])).all()
     with pytest.raises(InputError, match="two assignments"):
         corrected_covariance(draws[:, :1])
 
@@ -323,3 +340,22 @@ def test_what_cannot_be_fitted_is_refused(parts, data):
     with pytest.raises(InputError, match="not a model"):
         be.rsa.crossvalidate({"x": parts.values}, data)
     assert fitting_form("tau_b") == fitting_form("spearman")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["weighted", "select"])
+def test_held_out_scores_of_noise_average_to_nothing(model):
+    """Unrelated models fitted to subjects who agree: without held-out conditions their scores are well above zero."""
+    rng = np.random.default_rng(3)
+    n, k, s = 18, 6, 6
+    conditions = {"condition": [str(i) for i in range(n)]}
+    held, fitted = [], []
+    for _ in range(300):
+        shared = pdist(rng.standard_normal((n, 4)))
+        data = be.RDMs(np.stack([shared + 0.3 * pdist(rng.standard_normal((n, 4))) for _ in range(s)]), conditions)
+        x = be.RDMs(np.stack([pdist(rng.standard_normal((n, 3))) for _ in range(k)]), conditions)
+        one = be.rsa.Weighted(x, nonneg=False) if model == "weighted" else be.rsa.Select(x)
+        held.append(be.rsa.crossvalidate(one, data, n_assignments=1).mean[0, 0])
+        fitted.append(be.rsa.compare(be.rsa.fit_model(one, data.take(range(5))).rdm, data.take([5]))[0, 0])
+    assert abs(np.mean(held)) < 3 * np.std(held) / np.sqrt(len(held))
+    assert np.mean(fitted) > 10 * np.std(fitted) / np.sqrt(len(fitted))
