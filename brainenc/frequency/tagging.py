@@ -129,9 +129,9 @@ def tag(
         raise InputError("slope is an exponent", where="tag", expected='a number or "fit"', got=repr(slope))
     nulls = _null_of(draws, n_trials, layout)
     draws = draws._replace(n=0 if nulls is None else len(nulls))
-    where = resolve_device(device)
     shown = _shown(layout, near, sum(s.values.shape[1] for s in layers.values()), spectrum)
-    parts = [_measure(s, layout, near, shown, nulls, draws, detrend, slope, memory, where) for s in layers.values()]
+    job = _Job(layout, near, shown, nulls, draws, detrend, slope, memory, resolve_device(device))
+    parts = [_measure(s, job) for s in layers.values()]
     statistics = {name: np.concatenate([part.statistics[name] for part in parts]) for name in parts[0].statistics}
     if draws.n:
         statistics["p_max"] = _p_max(statistics.pop("_share"), np.max([part.maxima for part in parts], axis=0))
@@ -155,8 +155,23 @@ def coefficients(series: Series, layout: Grid, *, detrend: bool = False, memory:
     columns = spectra.fourier_columns(layout.n_times, layout.bins, dtype=_torch(dtype), device=where)
     out = np.empty((*series.values.shape[:2], len(layout.bins)), dtype=np.complex128)
     for part in _chunks(series, layout, memory, dtype):
-        out[:, part] = to_numpy(spectra.fourier(_block(series, part, layout.n_times, dtype, where, detrend), columns))
+        block = _block(series, part, layout.n_times, dtype, where)
+        out[:, part] = to_numpy(spectra.fourier(spectra.without_line(block) if detrend else block, columns))
     return out
+
+
+class _Job(NamedTuple):
+    """What is asked of every channel."""
+
+    layout: Grid
+    near: Sequence[npt.NDArray[np.intp]]
+    shown: Sequence[int]
+    nulls: torch.Tensor | None
+    draws: Draws
+    detrend: bool
+    slope: float | str
+    memory: str | int | float | None
+    device: torch.device
 
 
 class _Part(NamedTuple):
@@ -167,30 +182,29 @@ class _Part(NamedTuple):
     n_constant: int
 
 
-def _measure(
-    series: Series, layout: Grid, near: Sequence[npt.NDArray[np.intp]], shown: Sequence[int], nulls: torch.Tensor | None, draws: Draws, detrend: bool,
-    slope: float | str, memory: str | int | float | None, device: torch.device,
-) -> _Part:  # fmt: skip
+def _measure(series: Series, job: _Job) -> _Part:
     """Return the statistics of one layer or recording, chunk by chunk of its channels."""
+    layout, shown, draws = job.layout, job.shown, job.draws
     dtype = working_dtype(series.values)
     n_channels, n_tags = series.values.shape[1], len(layout.bins)
-    wide = sorted({*(int(b) for group in near for b in group), *shown})
-    columns = spectra.fourier_columns(layout.n_times, layout.bins, dtype=_torch(dtype), device=device)
-    around = spectra.fourier_columns(layout.n_times, wide, dtype=_torch(dtype), device=device)
-    nulls = None if nulls is None else nulls.to(device)
+    wide = sorted({*(int(b) for group in job.near for b in group), *shown})
+    columns = spectra.fourier_columns(layout.n_times, layout.bins, dtype=_torch(dtype), device=job.device)
+    around = spectra.fourier_columns(layout.n_times, wide, dtype=_torch(dtype), device=job.device)
+    nulls = None if job.nulls is None else job.nulls.to(job.device)
+    scale = [(1.0 if 2 * b == layout.n_times else 2.0) / layout.n_times for b in shown]
     found: dict[str, Floats] = {}
     maxima = np.full((draws.n, n_tags), -np.inf)
     kept = np.empty((n_channels, len(shown)), dtype=np.float32)
     n_nan = n_constant = 0
-    for part in _chunks(series, layout, memory, dtype):
-        block = _block(series, part, layout.n_times, dtype, device, detrend)
-        trials = spectra.fourier(block, columns)
-        mean = block.mean(dim=0)
+    for part in _chunks(series, layout, job.memory, dtype):
+        block = _block(series, part, layout.n_times, dtype, job.device)
+        flat = (block.amax(dim=2) == block.amin(dim=2)).all(dim=0)
+        block = spectra.without_line(block) if job.detrend else block
+        trials, mean = spectra.fourier(block, columns), block.mean(dim=0)
         magnitude = to_numpy(spectra.fourier(mean, around).abs()) if wide else np.empty((mean.shape[0], 0))
         lost = torch.isnan(trials.abs()).any(dim=2).any(dim=0)
-        flat = (block.amax(dim=2) == block.amin(dim=2)).all(dim=0)
         n_nan, n_constant = n_nan + int(lost.sum()), n_constant + int(flat.sum())
-        here = _statistics(to_numpy(trials), [_levelled(magnitude, wide, layout, k, bins, slope) for k, bins in zip(layout.bins, near)], layout)
+        here = _statistics(to_numpy(trials), [_levelled(magnitude, wide, layout, k, (bins, job.slope)) for k, bins in zip(layout.bins, job.near)], layout)
         if nulls is not None:
             drawn, top = _against_draws(trials, mean, columns, nulls, layout, draws)
             here |= drawn
@@ -199,13 +213,13 @@ def _measure(
         for name, values in here.items():
             values[silent] = np.nan
             found.setdefault(name, np.empty((n_channels, n_tags)))[part] = values
-        scale = [(1.0 if 2 * b == layout.n_times else 2.0) / layout.n_times for b in shown]
         kept[part] = magnitude[:, [wide.index(b) for b in shown]] * scale
     return _Part(found, maxima, kept, n_nan, n_constant)
 
 
-def _levelled(magnitude: Floats, wide: Sequence[int], layout: Grid, k: int, near: npt.NDArray[np.intp], slope: float | str) -> Floats:
+def _levelled(magnitude: Floats, wide: Sequence[int], layout: Grid, k: int, about: tuple[npt.NDArray[np.intp], float | str]) -> Floats:
     """Return the magnitudes of the neighbours (n_channels, m), brought to the level that a power law gives bin ``k``."""
+    near, slope = about
     chosen = magnitude[:, [wide.index(int(b)) for b in near]]
     if slope == 0 or not len(near):
         return chosen
@@ -330,9 +344,8 @@ def _chunks(series: Series, layout: Grid, memory: str | int | float | None, dtyp
     return plan_chunks(memory, n_channels, fixed=0, per_column=per_channel, smallest=1).slices()
 
 
-def _block(series: Series, part: slice, n_times: int, dtype: np.dtype[Any], device: torch.device, detrend: bool) -> torch.Tensor:
-    block = torch.from_numpy(np.array(series.values[:, part, :n_times], dtype=dtype, order="C")).to(device)
-    return spectra.without_line(block) if detrend else block
+def _block(series: Series, part: slice, n_times: int, dtype: np.dtype[Any], device: torch.device) -> torch.Tensor:
+    return torch.from_numpy(np.array(series.values[:, part, :n_times], dtype=dtype, order="C")).to(device)
 
 
 def _torch(dtype: np.dtype[Any]) -> torch.dtype:

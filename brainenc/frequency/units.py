@@ -72,8 +72,9 @@ def select_units(
     -------
     TagSelection
         ``statistics``: frequency, amplitude, amplitude_control, index (their difference), p_rhythm, p_control, p, q and consistency, the share
-        of the power that two halves of the experiment agree on (1 all; noise gives anything below, more often negative than not). ``reliability``: one row a layer and level, the
-        correlation over all units of the index in two halves, stepped up to full length (Spearman-Brown), mean and spread over the splits.
+        of the power that two halves of the experiment agree on (1 all; noise gives anything below, more often negative than not).
+        ``reliability``: one row a layer and level, the correlation over all units of the index in two halves, stepped up to full length
+        (Spearman-Brown), mean and spread over the splits.
 
     Raises
     ------
@@ -105,11 +106,12 @@ def select_units(
     p_control = np.zeros_like(p_rhythm) if zc is None else _against_control(z, zc, n, seed)
     together = np.maximum(p_rhythm, p_control)
     together[np.isnan(p_rhythm)] = np.nan
-    frame = _by_level(levels, together, np.abs(z.mean(axis=0)), None if zc is None else np.abs(zc.mean(axis=0)), p_rhythm, p_control, flat)
+    control_size = None if zc is None else np.abs(zc.mean(axis=0))
+    frame = _by_level(levels, together, np.abs(z.mean(axis=0)), control_size, p_rhythm=p_rhythm, p_control=p_control, flat=flat)
     frame["q"] = fdr_bh(frame["p"])
     frame["consistency"] = _consistency(z, frame["frequency"], flat, halves, seed)
     channels = pd.concat([s.channels for s in first.values()], ignore_index=True)
-    reliability = _reliability(z, zc, channels, levels, flat, halves, seed)
+    reliability = _reliability(z, zc, channels, levels=levels, flat=flat, halves=halves, seed=seed)
     if zc is None:
         for name in ("amplitude_control", "index", "p_control"):
             frame.pop(name)
@@ -187,7 +189,7 @@ def _against_control(z: Complex, zc: Complex, n: int, seed: int) -> Floats:
 
 
 def _by_level(
-    levels: Mapping[str, tuple[float, ...]], together: Floats, amplitude: Floats, control: Floats | None, p_rhythm: Floats, p_control: Floats,
+    levels: Mapping[str, tuple[float, ...]], together: Floats, amplitude: Floats, control: Floats | None, *, p_rhythm: Floats, p_control: Floats,
     flat: list[tuple[str, float]],
 ) -> dict[str, Floats]:  # fmt: skip
     """Return (n_units, n_levels) of what was measured at the level's best frequency; p is Bonferroni's over the level's frequencies."""
@@ -215,8 +217,9 @@ def _consistency(z: Complex, frequency: Floats, flat: list[tuple[str, float]], h
 
 
 def _reliability(
-    z: Complex, zc: Complex | None, channels: pd.DataFrame, levels: Mapping[str, tuple[float, ...]], flat: list[tuple[str, float]], halves: int, seed: int
-) -> pd.DataFrame:
+    z: Complex, zc: Complex | None, channels: pd.DataFrame, *, levels: Mapping[str, tuple[float, ...]], flat: list[tuple[str, float]], halves: int,
+    seed: int,
+) -> pd.DataFrame:  # fmt: skip
     """Return the split-half reliability over units of the mean index of each level, layer by layer."""
     layer = channels["layer"].to_numpy(dtype=object) if "layer" in channels else np.array(["all"] * len(channels), dtype=object)
     orders = half_orders(len(z), halves, seed, "experiment")

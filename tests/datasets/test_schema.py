@@ -45,6 +45,7 @@ def nested(path, value):
         ("stimuli.parts", [{"ids": ["a"]}], "parts and also"),
         ("kind", "rdm", "Did you mean 'rdms'"),
         ("kind", "rdms", "needs the table 'rdms'"),
+        ("kind", "stimuli", "cannot hold 'responses'"),
         ("rdms", [{"path": "a"}], "cannot hold 'rdms'"),
         ("subjects", ["01", "01"], "listed twice"),
         ("subjects", [], "at least one"),

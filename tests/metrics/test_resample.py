@@ -164,3 +164,11 @@ def test_fold_labels_are_balanced_and_seeded():
     np.testing.assert_array_equal(labels, metrics.fold_labels(11, 4, 6, 0, "conditions"))
     with pytest.raises(InputError, match="folds and units"):
         metrics.fold_labels(3, 4, 1, 0)
+
+
+def test_shifts_are_uniform_over_the_samples():
+    drawn = metrics.shifts(5, 7, 4000, 0, "a")
+    assert drawn.shape == (4000, 5) and stats.chisquare(np.bincount(drawn.ravel(), minlength=7)).pvalue > 0.001
+    assert not np.array_equal(drawn, metrics.shifts(5, 7, 4000, 0, "b"))
+    with pytest.raises(InputError, match="two trials"):
+        metrics.shifts(1, 7, 10, 0)

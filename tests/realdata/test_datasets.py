@@ -15,7 +15,7 @@ from brainenc import datasets
 pytestmark = pytest.mark.filterwarnings("error")
 
 
-@pytest.mark.parametrize(("name", "folder"), [("v4_cowley2023", "v4_natural_images"), ("haxby2001_slice", "haxby2001_slice"), ("digits69", "digits69_fmri"), ("objects92", "objects92_rdm")])
+@pytest.mark.parametrize(("name", "folder"), [("v4_cowley2023", "v4_natural_images"), ("haxby2001_slice", "haxby2001_slice"), ("digits69", "digits69_fmri"), ("objects92", "objects92_rdm"), ("hftp_corpora", "hftp_corpora")])
 def test_files_here_are_the_public_ones(real_data, name, folder):
     """What a fetch would bring is already here, so every checksum and size of the manifest is that of the real file."""
     from brainenc.io.fetch import fetch_file
