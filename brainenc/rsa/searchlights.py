@@ -148,6 +148,10 @@ def searchlight(
     Group maps: ``be.rsa.sign_flip_test`` and ``be.rsa.cluster_test`` take the values of several subjects; shuffled models give a null for
     one subject. RDMs with missing pairs (a pattern that is constant within a neighbourhood) are scored on the pairs they have.
 
+    A local noise covariance from trials that come once a condition and fold is not independent of what is cross-validated: of pure
+    noise the distances are then above 0, by about 2(c − 1)/n_folds a channel with c = mean tr(Σ Σ̂⁻¹)/p; a warning says so. Noise from
+    repeats within folds, or from ``residuals`` that are independent of the trials (those of the GLM that gave the betas), is not biased.
+
     Examples
     --------
     >>> import numpy as np, brainenc as be

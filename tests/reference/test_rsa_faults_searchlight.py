@@ -67,7 +67,8 @@ def test_noise_and_folds_reach_the_estimator(rng):
     values = rng.standard_normal((24, 36))
     labels, runs = np.tile(IDS, 4), np.repeat(np.arange(4), 6)
     brain = be.Responses(values, {"stimulus_id": labels, "run": runs}, space=space)
-    rdms = be.rsa.searchlight(brain, radius_mm=4.0, metric="crossnobis", noise="local", return_rdms=True)
+    with pytest.warns(be.BrainencWarning, match="differences between folds"):
+        rdms = be.rsa.searchlight(brain, radius_mm=4.0, metric="crossnobis", noise="local", return_rdms=True)
     near = list(space.neighbourhoods(4.0))[17]
     residual = values[:, near] - np.tile(values[:, near].reshape(4, 6, -1).mean(axis=0), (4, 1))
     precision = be.rsa.noise_model(residual, dof=18).precision()  # shrinkage has tests of its own

@@ -9,6 +9,7 @@ import brainenc as be
 from brainenc.core.errors import BrainencWarning, InputError
 from brainenc.rsa._choices import ESTIMATORS
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*made of the differences between folds:brainenc.BrainencWarning")
 CONDITIONS = list("abcdefg")
 N_RUNS = 4
 CROSSVALIDATED = ("crossnobis", "poisson_cv")
@@ -125,6 +126,32 @@ def test_repeats_within_runs_give_the_noise(rng, models):
     rdms = be.rsa.searchlight(brain, radius_mm=5.0, min_targets=1, metric="crossnobis", noise="local", return_rdms=True)
     expected = _naive_rdms(brain, brain.space.neighbourhoods(5.0), "crossnobis", noise="schaefer_strimmer")
     np.testing.assert_allclose(rdms.values, expected, rtol=1e-9)
+
+
+def test_local_noise_of_the_same_trials_is_told(rng):
+    """Pure noise: unbiased with noise of other rows or of repeats in a fold, above 0 with the very differences that are multiplied."""
+    space, runs, n = be.ArraySpace((40 * 12,)), 6, 5
+    lists = np.arange(480).reshape(40, 12)
+    mixing = np.kron(np.eye(40), np.linalg.cholesky(0.7 * np.ones((12, 12)) + 0.3 * np.eye(12)))
+    labels, folds = np.tile(list("abcde"), runs), np.repeat(np.arange(runs), n)
+    found = {"same": [], "other": [], "repeats": []}
+    for _ in range(6):
+        once = be.Responses(rng.standard_normal((runs * n, 480)) @ mixing.T, {"stimulus_id": labels, "run": folds}, space=space)
+        twice = be.Responses(
+            rng.standard_normal((2 * runs * n, 480)) @ mixing.T, {"stimulus_id": np.repeat(labels, 2), "run": np.repeat(folds, 2)}, space=space
+        )
+        options = {"neighbours": lists, "centres": np.arange(0, 480, 12), "metric": "crossnobis", "noise": "full", "return_rdms": True}
+        with pytest.warns(BrainencWarning, match="differences between folds"):
+            warnings.simplefilter("always")
+            found["same"].append(be.rsa.searchlight(once, **options).values.mean())
+        found["other"].append(be.rsa.searchlight(once, residuals=rng.standard_normal((30, 480)) @ mixing.T, **options).values.mean())
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            found["repeats"].append(be.rsa.searchlight(twice, **options).values.mean())
+    mean = {name: (np.mean(v), np.std(v, ddof=1) / np.sqrt(len(v))) for name, v in found.items()}
+    inflation = 25 / (25 - 12 - 1)  # mean of tr(Σ Σ̂⁻¹)/p of a Wishart covariance with 25 degrees of freedom
+    assert abs(mean["same"][0] - 2 * (inflation - 1) / runs) < 4 * mean["same"][1] + 0.05
+    assert all(abs(mean[name][0]) < 4 * mean[name][1] for name in ("other", "repeats"))
 
 
 @pytest.mark.parametrize("n_rows", [6, 200], ids=["fewer rows than targets", "more rows"])

@@ -8,6 +8,7 @@ from brainenc.core.errors import InputError
 from brainenc.io.store import Store
 from brainenc.rsa import _light_stream
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*made of the differences between folds:brainenc.BrainencWarning")
 IDS = list("abcdef")
 
 
