@@ -104,8 +104,7 @@ def select_units(
     z = _coefficients(first, flat, trim, memory, device)
     zc = None if second is None else _coefficients(second, flat, trim, memory, device)
     p_control = np.zeros_like(p_rhythm) if zc is None else _against_control(z, zc, n, seed)
-    together = np.maximum(p_rhythm, p_control)
-    together[np.isnan(p_rhythm)] = np.nan
+    together = np.maximum(p_rhythm, p_control)  # NaN where either is
     control_size = None if zc is None else np.abs(zc.mean(axis=0))
     frame = _by_level(levels, together, np.abs(z.mean(axis=0)), control_size, p_rhythm=p_rhythm, p_control=p_control, flat=flat)
     frame["q"] = fdr_bh(frame["p"])
@@ -184,8 +183,8 @@ def _coefficients(layers: Mapping[str, Series], flat: list[tuple[str, float]], t
 
 def _against_control(z: Complex, zc: Complex, n: int, seed: int) -> Floats:
     orders = torch.from_numpy(np.stack(list(permutations(len(z) + len(zc), n, seed, "labels"))))
-    _, hits = spectra.label_null(torch.from_numpy(z), torch.from_numpy(zc), orders)
-    return np.asarray((1.0 + to_numpy(hits)) / (1.0 + n), dtype=np.float64)
+    difference, hits = spectra.label_null(torch.from_numpy(z), torch.from_numpy(zc), orders)
+    return np.where(np.isnan(to_numpy(difference)), np.nan, (1.0 + to_numpy(hits)) / (1.0 + n))
 
 
 def _by_level(

@@ -91,6 +91,13 @@ class TestUnits:
         pd.testing.assert_frame_equal(again.to_frame(), found.to_frame())
         assert repr(again) == repr(found)
 
+    def test_a_unit_with_missing_values_is_not_selected(self, rng):
+        experiment, control, _ = planted(rng)
+        control[2, 3, 5] = np.nan
+        experiment[1, 4, 6] = np.nan
+        found = select_units(experiment, control, fs=4.0, n=199, halves=2)
+        assert np.isnan(found.statistics["q"][[3, 4]]).all() and list(found.sets[[3, 4]]) == ["none", "none"] and found.sets[5] == "sentence"
+
     def test_what_does_not_fit(self, rng):
         x = rng.standard_normal((5, 4, 40))
         with pytest.raises(InputError, match="differ"):
