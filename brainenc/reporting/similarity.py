@@ -22,9 +22,9 @@ from brainenc.viz.comparisons import comparison_label, group_names, model_names
 from brainenc.viz.conditions import MAX_CATEGORIES
 from brainenc.viz.style import category_colors, number
 
-MANY_LAYERS = 12  # beyond that the first figure shows the best layer of each model, and all of them are folded away
+MANY_LAYERS = 12  # beyond that the first figure shows layers that are best somewhere, and all of them are folded away
 MAX_LAYERS = 60
-BAR_WIDTH = 210
+BAR_WIDTH = 170
 MAX_PANELS = 12
 _Q = re.compile(r" \(q = [^)]*\)")  # q has a column of its own
 
@@ -187,7 +187,7 @@ def _figures(given: Comparison) -> list[Figure]:
     figures: list[Figure] = []
     timed = "time" in evaluation.groups and evaluation.groups["time"].nunique() > 1
     shown = best_layers(evaluation) if len(evaluation.models) > MANY_LAYERS else evaluation
-    less = "" if shown is evaluation else "Of each model the layer with the best mean over the groups, chosen on the same data. "
+    less = "" if shown is evaluation else "Of each model the layers that are its best in some group, chosen on the same data. "
     if timed:
         words = f"Line plots of {label} against time for {len(shown.models)} models."
         figures.append(embed(partial(viz.time_course, shown, title=""), "Through time", words, less))
@@ -254,12 +254,17 @@ def _together(brain: RDMs, models: RDMs, titles: list[str]) -> RDMs:
 
 
 def best_layers(evaluation: Evaluation) -> Evaluation:
-    """Return the layer of each model with the best mean over the groups."""
+    """Return, of each model, the layers that are its best in some group; at most 12, those with the best scores."""
     mean = evaluation.mean if evaluation.kind == "similarity" else -evaluation.mean
-    level = np.where(np.isfinite(mean), mean, np.nan)
-    over = np.array([np.mean(column[np.isfinite(column)]) if np.isfinite(column).any() else -np.inf for column in level.T])
+    level = np.where(np.isfinite(mean), mean, -np.inf)
     models = evaluation.models["model"].astype(str).to_numpy()
-    return evaluation.take(models=sorted(int(np.flatnonzero(models == name)[np.argmax(over[models == name])]) for name in dict.fromkeys(models)))
+    best: dict[int, float] = {}
+    for name in dict.fromkeys(models):
+        mine = np.flatnonzero(models == name)
+        for group in range(len(level)):
+            top = int(mine[np.argmax(level[group, mine])])
+            best[top] = max(best.get(top, -np.inf), float(level[group, top]))
+    return evaluation.take(models=sorted(sorted(best, key=lambda m: -best[m])[:MANY_LAYERS]))
 
 
 def _in_words(evaluation: Evaluation) -> str:

@@ -86,7 +86,7 @@ def rdm_panels(
     squares, n_missing = _squares(shown, places, colors)
     names = list(titles) if titles is not None else panel_titles(shown)
     with style.style():
-        page = _Page(shown.n_rdms, len(places), groups, stimuli)
+        page = _Page(shown.n_rdms, len(places), groups, stimuli, margin=0.9 if title != "" else 0.35)
         fig, axes = page.fig, page.axes
         limits = _limits(squares, colors)
         for i, ax in enumerate(axes):
@@ -181,7 +181,7 @@ def _size(n_panels: int) -> _Size:
 class _Page:
     """The axes of one figure, and what stands along them."""
 
-    def __init__(self, n_panels: int, n: int, groups: cond.Categories | None, stimuli: StimulusSet | None) -> None:
+    def __init__(self, n_panels: int, n: int, groups: cond.Categories | None, stimuli: StimulusSet | None, *, margin: float) -> None:
         size = _size(n_panels)
         self.columns, self.rows, self.size, self.n = size.columns, size.rows, size.panel, n
         self.groups, self.note = groups, ""
@@ -192,7 +192,8 @@ class _Page:
         left = 0.0 if groups is None else 0.075 * max(len(style.shorten(name, 24)) for name in groups.names)  # beside the strip, or in a legend
         self.thumb = 0.0 if self.stimuli is None else max(0.17, min(0.42, self.size / n))
         grow = 1.6 * self.thumb
-        self.fig = style.figure((self.size + grow) * self.columns + 1.1 + left, (self.size + grow) * self.rows + 0.9 + (0.35 if groups is not None else 0))
+        above = 0.22 + (0.16 if groups is not None else 0.0)  # title and strip of each row
+        self.fig = style.figure((self.size + grow) * self.columns + 1.1 + left, (self.size + grow + above) * self.rows + margin)
         grid = np.ravel(self.fig.subplots(self.rows, self.columns, squeeze=False))
         for ax in grid[n_panels:]:
             ax.set_axis_off()
