@@ -20,7 +20,7 @@ class Sums(NamedTuple):
     """Sums over rows of one group and item.
 
     rows (n, n_rows, n_groups, n_items): of products with each row. groups (n, n_groups, n_items, n_groups): of products between two
-    groups in one item. own (n, n_rows): squared length. counts (n_groups, n_items). group, item (n_rows,).
+    groups in one item. own (n, n_rows): squared length. counts (n_groups, n_items). group (n_rows,); item (n or 1, n_rows).
     """
 
     rows: Tensor
@@ -49,17 +49,23 @@ def group_sums(gram: Tensor, group: Tensor, item: Tensor) -> Sums:
     Parameters
     ----------
     gram : Tensor of shape (n, n_rows, n_rows)
-    group, item : Tensor of shape (n_rows,)
+    group : Tensor of shape (n_rows,)
         Codes from 0.
+    item : Tensor of shape (n_rows,) or (n_labellings, n_rows)
+        Codes from 0. Several labellings must hold as many rows of each item in each group; they give n_labellings × n sums, those of the
+        first labelling first.
     """
+    labels = item[None] if item.ndim == 1 else item
     n_groups, n_items = int(group.max()) + 1, int(item.max()) + 1
-    member = torch.zeros(len(group), n_groups * n_items, dtype=gram.dtype, device=gram.device)
-    member[torch.arange(len(group)), group * n_items + item] = 1.0
+    member = torch.zeros(len(labels), 1, len(group), n_groups * n_items, dtype=gram.dtype, device=gram.device)
+    member.scatter_(-1, (group * n_items + labels)[:, None, :, None], 1.0)
     rows = gram @ member
-    between = (member.T @ rows).reshape(len(gram), n_groups, n_items, n_groups, n_items)
+    between = (member.mT @ rows).reshape(-1, n_groups, n_items, n_groups, n_items)
     groups = torch.diagonal(between, dim1=2, dim2=4).permute(0, 1, 3, 2)
-    own = torch.diagonal(gram, dim1=1, dim2=2)
-    return Sums(rows.reshape(len(gram), -1, n_groups, n_items), groups, own, member.sum(0).reshape(n_groups, n_items), group, item)
+    own = torch.diagonal(gram, dim1=1, dim2=2).repeat(len(labels), 1)
+    counts = member[0, 0].sum(0).reshape(n_groups, n_items)
+    codes = labels if item.ndim == 1 else labels.repeat_interleave(len(gram), dim=0)
+    return Sums(rows.reshape(len(own), -1, n_groups, n_items), groups, own, counts, group, codes)
 
 
 def leave_one_out(sums: Sums, weights: Tensor, *, nested: bool = False) -> Held:
@@ -97,7 +103,7 @@ def leave_one_out(sums: Sums, weights: Tensor, *, nested: bool = False) -> Held:
 
 
 def true_shares(shares: Tensor, item: Tensor) -> Tensor:
-    """Return the share (…, n_rows) that went to each row's own item."""
+    """Return the share (n_draws, n, n_rows) that went to each row's own item, by codes (n or 1, n_rows)."""
     return torch.gather(shares, -1, item.expand(shares.shape[:-1])[..., None])[..., 0]
 
 
@@ -111,7 +117,7 @@ def _inner(sums: Sums, weights: Tensor, s: int, cross: Tensor, square: Tensor, c
     square = square - 2 * own * shared + own**2 * sums.groups[:, s, :, s][:, None]
     count = count - own * sums.counts[s]
     distances = _distances(sums.own[:, rest], cross, square[:, :, group], count[:, :, group])
-    item = sums.item[rest]
+    item = sums.item[:, rest]
     right = true_shares(_shares(distances, sums.own[:, rest]), item)
     mine = torch.gather(distances, -1, item.expand(distances.shape[:-1])[..., None])[..., 0]
     best = distances.scatter(-1, item.expand(distances.shape[:-1])[..., None], torch.inf).amin(-1)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 
 Tensor = torch.Tensor
-BLOCK = 256
+BLOCK = 128
 
 
 class Cells(NamedTuple):

@@ -12,6 +12,7 @@ from brainenc.core.errors import InputError
 from brainenc.linalg.decompose import eigh
 
 Tensor = torch.Tensor
+BLOCK = 128
 
 
 def gram_norm(rows: Tensor) -> Tensor:
@@ -152,6 +153,18 @@ def cholesky(matrix: Tensor) -> Tensor:
             fix='shrink it: method="schaefer_strimmer" or "ledoit_wolf"',
         )  # fmt: skip
     return lower
+
+
+def lower_product(rows: Tensor, lower: Tensor) -> Tensor:
+    """Return X L for rows (…, p) and a lower triangular L, block by block, so that its zeros are not multiplied."""
+    p = lower.shape[0]
+    if p <= 2 * BLOCK:
+        return rows @ lower
+    out = torch.empty_like(rows)
+    for start in range(0, p, BLOCK):
+        stop = min(start + BLOCK, p)
+        torch.matmul(rows[..., start:], lower[start:, start:stop], out=out[..., start:stop])
+    return out
 
 
 def dense_whiten(rows: Tensor, lower: Tensor) -> Tensor:

@@ -35,18 +35,18 @@ def test_the_manifest_gives_eleven_measurements_of_five_layers(layers):
 
 def test_category_means_without_noise(layers):
     """The figures of an independent script: sorted ranks, np.quantile and explicit centroids."""
-    found = _identify(layers, n_bootstrap=200, n_permutations=49)
+    found = _identify(layers, n_bootstrap=40, n_permutations=19)
     table = found.summary().set_index("measure")
     np.testing.assert_allclose(table.loc[MEASURES, "accuracy"], [0.418, 0.909, 0.961, 0.912, 0.943, 0.909], atol=0.001)
     assert table.loc["best", "accuracy"] == pytest.approx(0.964, abs=0.001) and table.loc["topology", "n_cells"] == 6
     # what a user may quote is the nested choice: below the best cell
     assert 0.85 < table.loc["nested", "accuracy"] < table.loc["best", "accuracy"]
-    assert (table["p"] == 0.02).all() and (table["ci_low"].dropna() > 0.2).all()
+    assert (table["p"] == 0.05).all() and (table["ci_low"].dropna() > 0.2).all()
 
 
 def test_the_order_turns_under_noise(layers):
-    """Topology leads without noise; with noise of four standard deviations rank and geometry do, paired over five seeds."""
-    table = np.array([_identify(noisy(layers, 4, seed), nested=False).summary().set_index("measure")["accuracy"][MEASURES] for seed in range(5)])
+    """Topology leads without noise; with noise of four standard deviations rank and geometry do, paired over three seeds."""
+    table = np.array([_identify(noisy(layers, 4, seed), nested=False).summary().set_index("measure")["accuracy"][MEASURES] for seed in range(3)])
     mean = dict(zip(MEASURES, table.mean(axis=0), strict=True))
     assert mean["raw"] < mean["local"] < mean["topology"] < mean["geometry"]
     assert (table[:, MEASURES.index("topology")] < table[:, MEASURES.index("geometry")]).all()
@@ -80,7 +80,15 @@ def test_table_over_twenty_noise_seeds(layers, capsys):
 
 
 def test_alexnet_layers_align_without_names(layers):
-    """conv5 under two measurement models: most of 92 images find themselves without a name."""
-    pick = [layers.where(layer="conv5", measurement=name) for name in ("complete", "smooth1sepFeat")]
-    found = gromov_wasserstein(*pick, epsilon=[0.003, 0.01], n_init=2, n_null=99)
-    assert found.matching["rate"].iloc[0] > 0.9 and found.matching["p"].iloc[0] == 0.01
+    """conv5 under two measurement models: a third of 92 images find themselves without a name, and chance is one in 92."""
+    pick = [layers.where(layer="conv5", measurement=name) for name in ("complete", "smooth2sepFeat")]
+    found = gromov_wasserstein(*pick, epsilon=[0.01, 0.03], n_init=2, n_null=99)
+    assert found.matching["rate"].iloc[0] > 0.25 and found.matching["p"].iloc[0] == 0.01
+
+
+def test_two_measurement_models_are_one(layers):
+    """What a user of the benchmark should know: complete and smooth1sepFeat are the same RDMs, so there are ten models that differ."""
+    one, other = (layers.where(measurement=name) for name in ("complete", "smooth1sepFeat"))
+    np.testing.assert_array_equal(one.values, other.values)
+    without = _identify(layers.where("measurement != 'smooth1sepFeat'")).summary().set_index("measure")["accuracy"]
+    np.testing.assert_allclose(without[["raw", "rank", "topology"]], [0.44, 0.92, 0.963], atol=0.001)

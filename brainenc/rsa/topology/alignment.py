@@ -11,10 +11,12 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
+from brainenc.core.checks import one_of
 from brainenc.core.errors import InputError
 from brainenc.core.html import facts
 from brainenc.core.rng import generator
 from brainenc.linalg.device import resolve_device
+from brainenc.linalg.ramps import unit_ranks
 from brainenc.linalg.transport import gromov_plans
 from brainenc.metrics.resample import permutations
 from brainenc.nouns.rdms import RDMs
@@ -32,7 +34,7 @@ class GromovWasserstein:
     plan : ndarray of shape (n, m)
         Sums to 1; rows are the conditions of a.
     loss : float
-        Σ (a_ik - b_jl)² T_ij T_kl.
+        Σ (a_ik - b_jl)² T_ij T_kl, of the scaled dissimilarities.
     epsilon : float
         Of the plan, relative to the mean cost of the uniform plan.
     runs : DataFrame
@@ -58,8 +60,8 @@ class GromovWasserstein:
 
 
 def gromov_wasserstein(
-    a: Any, b: Any, *, epsilon: float | Sequence[float] = EPSILONS, n_init: int = 10, top_k: Sequence[int] = (1, 5), n_null: int = 999,
-    n_iterations: int = 500, tolerance: float = 1e-6, seed: int = 0, device: str = "auto",
+    a: Any, b: Any, *, scale: str = "mean", epsilon: float | Sequence[float] = EPSILONS, n_init: int = 10, top_k: Sequence[int] = (1, 5),
+    n_null: int = 999, n_iterations: int = 500, tolerance: float = 1e-6, seed: int = 0, device: str = "auto",
 ) -> GromovWasserstein:  # fmt: skip
     """Align the conditions of two RDMs without using their names.
 
@@ -71,10 +73,14 @@ def gromov_wasserstein(
     ----------
     a, b : RDMs or array_like of shape (n, n)
         One RDM each. Arrays have the names 0, 1 …
+    scale : {"mean", "rank", "none"}
+        Before anything else dissimilarities are divided by their mean, replaced by their scaled ranks, or left: the loss compares them
+        as they are, so that RDMs of different scale have no plan worth having.
     epsilon : float or list of float
         Relative to the mean of Σ_kl (a_ik - b_jl)² / (n m), so that the scale of the RDMs does not matter (our choice).
     n_init : int
-        Starting plans for each: the uniform one, and random ones with the right marginals.
+        Starting plans for each: the uniform one, and random ones with the right marginals. Epsilons are taken from the largest to the
+        smallest, and the best plan so far is one more start (our choice; number ``n_init`` in ``runs``).
     top_k : list of int
     n_null : int
         Shuffles of the names for the p-value of the matching rate.
@@ -108,7 +114,8 @@ def gromov_wasserstein(
     >>> found.plan.argmax(axis=1).tolist()
     [3, 2, 1, 0]
     """
-    (first, first_names), (second, second_names) = _square(a, "a"), _square(b, "b")
+    one_of(scale, ("mean", "rank", "none"), "scale")
+    (first, first_names), (second, second_names) = _square(a, "a", scale), _square(b, "b", scale)
     grid = np.atleast_1d(np.asarray(epsilon, dtype=np.float64))
     if not len(grid) or not (grid > 0).all() or n_init < 1:
         raise InputError("nothing to start from", where="gromov_wasserstein", expected="epsilon > 0, n_init ≥ 1", got=f"{grid.tolist()}, {n_init}")
@@ -122,20 +129,22 @@ def gromov_wasserstein(
     for one in np.sort(grid)[::-1]:
         found = gromov_plans(left, right, starts, float(one) * unit, n_iterations=n_iterations, tolerance=tolerance)
         plans, losses = found.plans.cpu().numpy(), found.losses.cpu().numpy()
-        for start in range(n_init):
+        for start in range(len(plans)):
             rates = {f"top_{k}": _rate(plans[start], pairs, k) for k in top_k} if len(pairs) else {}
             row = {"epsilon": float(one), "start": start, "loss": float(losses[start]), "n_iterations": int(found.n_iterations[start])}
             rows.append({**row, "settled": bool(found.settled[start]), **rates})
         lowest = int(np.argmin(losses))
         if np.isfinite(losses[lowest]) and (best is None or losses[lowest] < best[0]):
             best = float(losses[lowest]), float(one), plans[lowest]
+            # the best plan so far is one more start for the smaller epsilons
+            starts = torch.cat([starts[:n_init], found.plans[lowest : lowest + 1]])
     if best is None:
         raise InputError("no plan is finite", where="gromov_wasserstein", fix="use a larger epsilon")
     loss, chosen, plan = best
     return GromovWasserstein(plan, loss, chosen, pd.DataFrame(rows), _matching(plan, pairs, top_k, n_null, seed), seed)
 
 
-def _square(rdm: Any, name: str) -> tuple[Floats, list[str]]:
+def _square(rdm: Any, name: str, scale: str) -> tuple[Floats, list[str]]:
     if isinstance(rdm, RDMs):
         if rdm.n_rdms != 1:
             raise InputError("one RDM at a time", where=name, got=f"{rdm.n_rdms} RDMs", fix="choose one with RDMs.take or RDMs.where")
@@ -149,7 +158,14 @@ def _square(rdm: Any, name: str) -> tuple[Floats, list[str]]:
         raise InputError("dissimilarities are missing or infinite", where=name, got=f"{int((~np.isfinite(square)).sum())} entries")
     if not np.allclose(square, square.T, rtol=1e-9, atol=1e-12 * float(np.abs(square).max())):
         raise InputError("an RDM is symmetric", where=name)
-    return square, names
+    off = ~np.eye(len(square), dtype=bool)
+    if scale == "rank":
+        square[off] = unit_ranks(torch.from_numpy(square[off])).numpy()
+        return (square + square.T) / 2, names
+    mean = float(square[off].mean())
+    if scale == "mean" and not mean > 0:
+        raise InputError("the mean dissimilarity is not positive", where=name, got=mean, fix='use scale="rank" or "none"')
+    return square / mean if scale == "mean" else square, names
 
 
 def _starts(n: int, m: int, n_init: int, seed: int) -> Floats:

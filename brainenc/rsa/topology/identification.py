@@ -81,34 +81,34 @@ class Identification:
         return 1.0 / len(self.items)
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row an entry: transform, l, u, category, accuracy, se, ci_low, ci_high, p, p_max.
+        """Return one row an entry: transform, l, u, category, accuracy, se, ci_low, ci_high, p, p_max, n_draws.
 
-        se and the interval (95 %, percentile) are of the draws; p is one-sided against permuted items, p_max against the largest accuracy
-        of all entries in each permutation.
+        se and the interval (95 %, percentile) are of the draws that have an accuracy, n_draws of them; p is one-sided against permuted
+        items, p_max against the largest accuracy of all entries in each permutation.
         """
         out = self.entries.assign(accuracy=self.accuracy)
-        low, high, se = _interval(self.draws, len(self.accuracy))
+        low, high, se, n_draws = _interval(self.draws, len(self.accuracy))
         largest = np.nanmax(self.null, axis=1, initial=-np.inf) if len(self.null) else np.empty(0)
         p_max = [_p(largest, value) for value in self.accuracy]
         p = [_p(column, value) for column, value in zip(self.null.T, self.accuracy, strict=True)]
-        return out.assign(se=se, ci_low=low, ci_high=high, p=p, p_max=p_max)
+        return out.assign(se=se, ci_low=low, ci_high=high, p=p, p_max=p_max, n_draws=n_draws)
 
     def summary(self) -> pd.DataFrame:
         """Return one row a measure: raw, rank, the mean of each category's cells, nested, best.
 
-        Columns: measure, accuracy, se, ci_low, ci_high, p, n_cells, n_groups, n_items, n_draws, chance. ``best`` is the largest of all
+        Columns: measure, accuracy, se, ci_low, ci_high, n_draws, p, n_cells, n_groups, n_items, chance. ``best`` is the largest of all
         cells on the same data, so it flatters: it has no interval, and its p is that of the largest permuted accuracy.
         """
         names, values, draws, null = self._measures()
-        low, high, se = _interval(draws, len(names))
+        low, high, se, n_draws = _interval(draws, len(names))
         cells = [1 if name in ("raw", "rank") else len(self.grid) if name == "nested" else int((self._cells()["category"] == name).sum()) for name in names]
-        out = pd.DataFrame({"measure": names, "accuracy": values, "se": se, "ci_low": low, "ci_high": high})
+        out = pd.DataFrame({"measure": names, "accuracy": values, "se": se, "ci_low": low, "ci_high": high, "n_draws": n_draws})
         out = out.assign(p=[_p(column, value) for column, value in zip(null.T, values, strict=True)], n_cells=cells)
         mine = self.accuracy[-len(self.grid) :]
-        best = {"measure": "best", "accuracy": mine.max(), "n_cells": len(self.grid)}
+        best = {"measure": "best", "accuracy": mine.max(), "n_cells": len(self.grid), "n_draws": 0}
         best["p"] = _p(self.null[:, -len(self.grid) :].max(axis=1), best["accuracy"]) if len(self.null) else np.nan
         out = pd.concat([out, pd.DataFrame([best])], ignore_index=True)
-        return out.assign(n_groups=len(self.groups), n_items=len(self.items), n_draws=len(self.draws), chance=self.chance)
+        return out.assign(n_groups=len(self.groups), n_items=len(self.items), chance=self.chance)
 
     def differences(self) -> pd.DataFrame:
         """Return one row a pair of measures (see `summary`), paired over the draws.
@@ -186,14 +186,15 @@ class Identification:
         return facts("Identification", {self.item: len(self.items), self.group: len(self.groups), "chance": f"{self.chance:.3f}", **shown})
 
 
-def _interval(draws: Floats, n: int) -> tuple[Floats, Floats, Floats]:
-    """Return low, high and standard error (n,) over draws; draws without an accuracy are left out."""
-    known = draws[np.isfinite(draws).all(axis=1)] if len(draws) else draws
-    if len(known) < 2:
-        nothing = np.full(n, np.nan)
-        return nothing, nothing, nothing
-    low, high = np.percentile(known, (2.5, 97.5), axis=0)
-    return low, high, known.std(axis=0, ddof=1)
+def _interval(draws: Floats, n: int) -> tuple[Floats, Floats, Floats, npt.NDArray[np.int64]]:
+    """Return low, high, standard error and how many draws have an accuracy (n,)."""
+    low, high, se, known = np.full(n, np.nan), np.full(n, np.nan), np.full(n, np.nan), np.zeros(n, dtype=np.int64)
+    for i, column in enumerate(draws.T):
+        column = column[np.isfinite(column)]
+        known[i] = len(column)
+        if len(column) > 1:
+            (low[i], high[i]), se[i] = np.percentile(column, (2.5, 97.5)), column.std(ddof=1)
+    return low, high, se, known
 
 
 def _p(null: Floats, value: float) -> float:

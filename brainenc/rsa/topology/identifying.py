@@ -74,8 +74,9 @@ def identify(
 
     Notes
     -----
-    The mean over a category's cells and the nested choice do not see the test data; the best cell does. A draw that leaves an item without
-    a centroid counts its rows as wrong.
+    The mean over a category's cells and the nested choice do not see the test data; the best cell does. A draw has fewer different groups
+    to learn from, so that bootstrapped accuracies tend to lie below that of the data: the intervals are wide on that side. A draw that
+    leaves an item without a centroid counts its rows as wrong; one with too few different groups has no accuracy and is counted out.
 
     References
     ----------
@@ -199,20 +200,25 @@ def _score(found: _Found, index: npt.NDArray[np.intp], values: Floats, design: _
     sums = group_sums(gram, design.group, design.item)
     held = leave_one_out(sums, everyone, nested=chances.nested)
     found.confusion[index] = _confusion(held.shares[0].numpy(), design)
-    _keep(found, slice(0, 1), index, held.inner, true_shares(held.shares, design.item), design)
+    _keep(found, slice(0, 1), index, held.inner, true_shares(held.shares, sums.item), design)
     n_draws = len(chances.weights)
-    step = max(1, _HELD_BYTES // (8 * len(index) * len(design.item) * len(design.items))) if chances.pairs is None else 1
+    most = max(1, _HELD_BYTES // (8 * len(index) * len(design.item) * len(design.items)))
+    step = most if chances.pairs is None else 1
     for start in range(0, n_draws, step):
         if chances.pairs is not None:
             weighted = rows * torch.from_numpy(chances.pairs[start])
             sums = group_sums(weighted @ rows.mT, design.group, design.item)
         some = chances.weights[start : start + step]
         held = leave_one_out(sums, some, nested=chances.nested)
-        _keep(found, slice(1 + start, 1 + start + len(some)), index, held.inner, true_shares(held.shares, design.item), design)
-    for i, labels in enumerate(chances.labels):
-        held = leave_one_out(group_sums(gram, design.group, labels), everyone, nested=chances.nested)
-        place = 1 + n_draws + i
-        _keep(found, slice(place, place + 1), index, held.inner, true_shares(held.shares, labels), design)
+        _keep(found, slice(1 + start, 1 + start + len(some)), index, held.inner, true_shares(held.shares, sums.item), design)
+    for start in range(0, len(chances.labels), max(1, most // len(design.groups))):
+        labels = chances.labels[start : start + max(1, most // len(design.groups))]
+        sums = group_sums(gram, design.group, labels)
+        held = leave_one_out(sums, everyone, nested=chances.nested)
+        place = slice(1 + n_draws + start, 1 + n_draws + start + len(labels))
+        size = (len(labels), len(index), -1)  # labellings stand beside each other as entries do
+        inner = None if held.inner is None else held.inner.reshape(size)
+        _keep(found, place, index, inner, true_shares(held.shares, sums.item).reshape(size), design)
 
 
 def _keep(found: _Found, where: slice, index: npt.NDArray[np.intp], inner: torch.Tensor | None, right: torch.Tensor, design: _Design) -> None:
@@ -272,9 +278,11 @@ def _choose(found: _Found, nested: bool) -> tuple[Any, Floats]:
     """Return the chosen cell (n_draws, n_groups) of each group and its accuracy there."""
     if not nested:
         return None, np.empty((0, 0))
-    inner = np.nan_to_num(found.inner[:, 2:], nan=-np.inf)
-    choice = inner.argmax(axis=1)
-    return choice, np.take_along_axis(found.by_group[:, 2:], choice[:, None], axis=1)[:, 0]
+    unknown = np.isnan(found.inner[:, 2:])
+    choice = np.where(unknown, -np.inf, found.inner[:, 2:]).argmax(axis=1)
+    outer = np.take_along_axis(found.by_group[:, 2:], choice[:, None], axis=1)[:, 0]
+    # with two groups in a draw there is nobody to choose by
+    return choice, np.where(unknown.all(axis=1), np.nan, outer)
 
 
 def _weighted(values: Floats, times: Floats) -> Floats:

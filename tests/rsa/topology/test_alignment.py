@@ -80,16 +80,19 @@ def test_a_shuffled_copy_is_aligned_again():
     upper = np.triu_indices(n, 1)
     first = be.RDMs(square[upper][None], {"stimulus_id": names})
     second = be.RDMs(100 * square[np.ix_(order, order)][upper][None], {"stimulus_id": [names[i] for i in order]})
-    found = gromov_wasserstein(first, be.RDMs(second.values / 100, second.conditions), n_null=99, top_k=[1, 3], epsilon=[0.003, 0.03], seed=2)
+    found = gromov_wasserstein(first, second, n_null=99, top_k=[1, 3], epsilon=[0.003, 0.03], seed=2)
     assert found.matching["rate"].tolist() == [1.0, 1.0] and found.matching["p"].tolist() == [0.01, 0.01]
     assert found.matching["chance"].tolist() == pytest.approx([1 / n, 3 / n])
     np.testing.assert_array_equal(order[found.plan.argmax(axis=1)], np.arange(n))
     assert found.loss == found.runs["loss"].min() == pytest.approx(0, abs=1e-3)
     np.testing.assert_allclose(found.plan.sum(axis=1), 1 / n, rtol=1e-4)
-    assert len(found.runs) == 20 and found.runs["loss"].max() > 10 * found.loss, "not every start ends there"
-    # epsilon is relative, so scale does not matter
-    scaled = gromov_wasserstein(100 * square, 100 * square, epsilon=0.03, n_init=3, n_null=0)
-    assert scaled.loss == pytest.approx(1e4 * gromov_wasserstein(square, square, epsilon=0.03, n_init=3, n_null=0).loss, rel=1e-6)
+    assert len(found.runs) == 21 and found.runs["loss"].max() > 10 * found.loss, "not every start ends there"
+    # epsilon is relative, so scale does not matter; ranks do not see a monotone map
+    quick = {"epsilon": 0.03, "n_init": 3, "n_null": 0}
+    plain = gromov_wasserstein(square, square, scale="none", **quick)
+    assert gromov_wasserstein(100 * square, 100 * square, scale="none", **quick).loss == pytest.approx(1e4 * plain.loss, rel=1e-6)
+    assert gromov_wasserstein(square, square, **quick).loss == pytest.approx(plain.loss / square[upper].mean() ** 2, rel=1e-6)
+    np.testing.assert_allclose(gromov_wasserstein(square**3, square, scale="rank", **quick).plan, gromov_wasserstein(square, square, scale="rank", **quick).plan)
 
 
 def test_unrelated_rdms_match_at_chance_and_ties_share():
@@ -103,7 +106,7 @@ def test_unrelated_rdms_match_at_chance_and_ties_share():
 def test_what_cannot_be_aligned_is_refused():
     good = _square(4)
     for a, options, message in [
-        (np.triu(good), {}, "symmetric"), (good[:3], {}, "not a square"), (np.where(good > 1, np.nan, good), {}, "missing"), (good, {"epsilon": 0.0}, "epsilon > 0"),
+        (np.triu(good), {}, "symmetric"), (good[:3], {}, "not a square"), (np.where(good > 1, np.nan, good), {}, "missing"), (good, {"epsilon": 0.0}, "epsilon > 0"), (-good, {}, "not positive"),
         (be.RDMs(np.random.default_rng(0).random((2, 6)), {"stimulus_id": list("abcd")}), {}, "one RDM at a time"),
     ]:  # fmt: skip
         with pytest.raises(be.BrainencError, match=message):

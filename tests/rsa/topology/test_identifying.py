@@ -5,7 +5,7 @@ import pytest
 from scipy.spatial.distance import squareform
 
 import brainenc as be
-from brainenc.metrics.resample import bootstrap_weights
+from brainenc.metrics.resample import bootstrap_weights, permutations
 from brainenc.rsa.topology import category, identify, make_grid, rgdm, rgtm, sweep
 
 GRID = {"l": [0.0, 0.3, 0.5], "u": [0.3, 0.5, 0.9, 1.0]}
@@ -148,6 +148,15 @@ def test_resampled_conditions_drop_pairs_with_their_own_copy():
         assert found.draws[draw, 3] == pytest.approx(_accuracy(expanded, roi, subject, times=times), abs=1e-12)
 
 
+def test_draws_with_nobody_to_learn_from_are_counted_out():
+    found = identify(_rdms(3), **GRID, n_bootstrap=200, seed=0)
+    different = (bootstrap_weights(3, 200, 0, "identify", "groups") > 0).sum(axis=1)
+    np.testing.assert_array_equal(np.isnan(found.draws[:, 0]), different < 2)
+    np.testing.assert_array_equal(np.isnan(found.nested_draws), different < 3)
+    table = found.summary().set_index("measure")
+    assert table.loc["raw", "n_draws"] == (different > 1).sum() and table.loc["nested", "n_draws"] == (different > 2).sum() and table.loc["best", "n_draws"] == 0
+
+
 def test_equally_near_centroids_share_the_row():
     values = np.tile(np.arange(1.0, 7.0), (6, 1))  # all RDMs alike
     rdms = be.RDMs(values, {"stimulus_id": list("abcd")}, {"roi": ["A", "B", "C"] * 2, "subject": ["x"] * 3 + ["y"] * 3})
@@ -189,6 +198,20 @@ def test_permuted_items_are_at_chance_and_planted_ones_are_found():
     assert len(frame) == 2 + len(planted.grid) and (frame["p_max"] >= frame["p"]).all() and (frame["ci_low"] <= frame["ci_high"]).all()
     noise = identify(be.RDMs(np.random.default_rng(0).random((15, 36)), _rdms().conditions, _rdms().rdms), **GRID, n_bootstrap=0, n_permutations=99)
     assert noise.summary().set_index("measure").loc["best", "p"] > 0.05
+
+
+def test_permuted_accuracies_are_those_of_relabelled_rdms():
+    rdms = _rdms(noise=1.3, seed=5, drop={(2, "V4")})
+    roi, subject = (np.array(column) for column in _columns(rdms))
+    found = identify(rdms, **GRID, n_bootstrap=0, n_permutations=4, seed=6)
+    for draw in range(4):
+        labels = roi.copy()
+        for name in found.groups:
+            rows = np.flatnonzero(subject == name)
+            labels[rows] = roi[rows[list(permutations(len(rows), 4, 6, "identify", name))[draw]]]
+        again = identify(be.RDMs(rdms.values, rdms.conditions, {"roi": labels, "subject": subject}), **GRID, n_bootstrap=0)
+        np.testing.assert_allclose(found.null[draw], again.accuracy, atol=1e-12)
+        assert found.nested_null[draw] == pytest.approx(again.nested)
 
 
 def test_differences_are_paired_over_draws():
@@ -250,3 +273,19 @@ def test_a_sweep_is_the_transform_of_every_cell(transform):
         swept.at(0.1, 0.2)
     with pytest.raises(be.BrainencError, match="not RDMs"):
         sweep(rdms.values)
+
+
+@pytest.mark.slow
+def test_p_is_uniform_without_regions():
+    """Nested choice, category means and the best of all cells, against items permuted within subjects."""
+    out = []
+    for i in range(300):
+        rdms = _rdms(4)
+        noise = be.RDMs(np.random.default_rng([1, i]).random(rdms.values.shape), rdms.conditions, rdms.rdms)
+        table = identify(noise, **GRID, n_bootstrap=0, n_permutations=39, seed=i).summary().set_index("measure")
+        out.append(table.loc[["raw", "geometry", "nested", "best"], "p"])
+    p = np.array(out)
+    # accuracies are coarse and ties count against, so p may be too large but never too small
+    for level in (0.05, 0.1, 0.25, 0.5):
+        assert ((p <= level).mean(axis=0) < level + 3 * np.sqrt(level * (1 - level) / 300)).all()
+    assert ((p <= 0.25).mean(axis=0) > 0.08).all()
