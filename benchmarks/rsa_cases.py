@@ -107,7 +107,7 @@ def unbalanced_crossnobis(size: str) -> Case:
     def ours() -> Any:
         import brainenc as be
 
-        return be.rsa.rdm(X, metric="crossnobis", conditions=conditions, folds=runs, weighting="trials").values[0]
+        return be.rsa.rdm(X, metric="crossnobis", conditions=conditions, folds=runs, center=False).values[0]  # the peer leaves the mean pattern in
 
     def peer() -> Any:
         from rsatoolbox.rdm import calc_rdm_unbalanced
@@ -141,6 +141,25 @@ def crossnobis_movie(size: str) -> Case:
 
 
 @case
+def shrinkage_precision(size: str) -> Case:
+    """The shrunken precision itself, channels x channels: 1500 channels, 300 residuals."""
+    p, count = at(size, (8, 6), (300, 100), (1500, 300))
+    residuals = np.random.default_rng(0).standard_normal((count, p))
+
+    def ours() -> Any:
+        import brainenc as be
+
+        return be.rsa.noise_model(residuals, method="schaefer_strimmer").precision()
+
+    def peer() -> Any:
+        from rsatoolbox.data.noise import prec_from_residuals
+
+        return prec_from_residuals(residuals, method="shrinkage_diag")
+
+    return Case(ours, peer, largest, flops=2.0 * count * p * p)
+
+
+@case
 def shrinkage_gram(size: str) -> Case:
     """Patterns whitened by a shrunken precision, X W X': 1500 channels, 300 residuals, 92 conditions."""
     n, p, count = at(size, (5, 8, 6), (20, 300, 100), (92, 1500, 300))
@@ -160,3 +179,88 @@ def shrinkage_gram(size: str) -> Case:
         return calc_rdm(dataset(X, conds=np.arange(n)), method="mahalanobis", descriptor="conds", noise=precision).dissimilarities[0]
 
     return Case(ours, peer, largest, flops=2.0 * count * count * p)
+
+
+def _light(size: str, n: int, *, folds: int = 1) -> tuple[Any, Any, np.ndarray]:
+    """Return a full box of voxels, responses of n conditions in each fold, and one model RDM."""
+    import brainenc as be
+
+    shape = at(size, (5, 5, 4), (10, 10, 10), (28, 28, 26))
+    rng = np.random.default_rng(0)
+    space = be.VolumeSpace.from_mask(np.ones(shape), np.diag([2.0, 2.0, 2.0, 1.0]))
+    labels = np.tile([f"{i:03d}" for i in range(n)], folds)
+    values = rng.standard_normal((n * folds, space.n_targets))
+    brain = be.Responses(values, {"stimulus_id": labels, "run": np.repeat(np.arange(folds), n)}, space=space)
+    return space, brain, rng.random((1, n * (n - 1) // 2))
+
+
+def _light_case(size: str, n: int, *, scored: bool) -> Case:
+    space, brain, values = _light(size, n)
+    mask, data, labels = np.ones(space.shape, dtype=bool), np.asarray(brain.values), brain.samples["stimulus_id"].to_numpy(dtype=str)
+
+    def ours() -> Any:
+        import brainenc as be
+
+        if not scored:
+            return be.rsa.searchlight(brain, radius_mm=5.9, return_rdms=True).values
+        return be.rsa.searchlight(brain, be.RDMs(values, {"stimulus_id": labels}), radius_mm=5.9).values[0, 0]
+
+    def peer() -> Any:
+        import contextlib
+        import os
+
+        from rsatoolbox.inference import eval_fixed
+        from rsatoolbox.model import ModelFixed
+        from rsatoolbox.util.searchlight import evaluate_models_searchlight, get_searchlight_RDMs, get_volume_searchlight
+
+        with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
+            centres, neighbours = get_volume_searchlight(mask, radius=2.95, threshold=1.0)
+            rdms = get_searchlight_RDMs(data, centres, neighbours, labels, method="correlation")
+            if not scored:
+                return rdms.dissimilarities
+            found = evaluate_models_searchlight(rdms, ModelFixed("model", values[0]), eval_fixed, method="spearman")
+        return np.array([one.evaluations.mean() for one in found])
+
+    return Case(ours, peer, largest, flops=2.0 * n * n * 93 * space.n_targets)
+
+
+@case
+def searchlight_rdms_20(size: str) -> Case:
+    """Correlation RDMs of 20 conditions in spheres of up to 93 voxels about 20,384 centres."""
+    return _light_case(size, 20, scored=False)
+
+
+@case
+def searchlight_rdms_92(size: str) -> Case:
+    """The same of 92 conditions."""
+    return _light_case(size, 92, scored=False)
+
+
+@case
+def searchlight_20(size: str) -> Case:
+    """RDMs of 20 conditions about 20,384 centres and their Spearman correlation with a model."""
+    return _light_case(size, 20, scored=True)
+
+
+@case
+def searchlight_92(size: str) -> Case:
+    """The same of 92 conditions."""
+    return _light_case(size, 92, scored=True)
+
+
+@case
+def searchlight_crossnobis(size: str) -> Case:
+    """Crossnobis with local shrunken noise about 20,384 centres, 20 conditions x 8 runs (no peer has it)."""
+    space, brain, values = _light(size, 20, folds=8)
+
+    def ours() -> Any:
+        import warnings
+
+        import brainenc as be
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", be.BrainencWarning)  # the noise is of the same trials
+            model = be.RDMs(values, {"stimulus_id": [f"{i:03d}" for i in range(20)]})
+            return be.rsa.searchlight(brain, model, radius_mm=5.9, metric="crossnobis", noise="local").values
+
+    return Case(ours, against="none", flops=(2.0 * 160 * 93 * 93 + 93**3 / 3 + 160 * 93 * 93) * space.n_targets)
