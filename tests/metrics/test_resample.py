@@ -172,3 +172,16 @@ def test_shifts_are_uniform_over_the_samples():
     assert not np.array_equal(drawn, metrics.shifts(5, 7, 4000, 0, "b"))
     with pytest.raises(InputError, match="two trials"):
         metrics.shifts(1, 7, 10, 0)
+
+
+def test_subsets_are_uniform_sorted_and_keep_units_whole():
+    from brainenc.metrics.resample import subsets
+
+    drawn = np.array(list(subsets(7, 3, 3000, 0)))
+    assert (np.diff(drawn, axis=1) > 0).all() and stats.chisquare(np.bincount(drawn.ravel(), minlength=7)).pvalue > 0.001
+    np.testing.assert_array_equal(drawn[:5], list(subsets(7, 3, 5, 0)))
+    units = np.repeat([4, 2, 9], [2, 3, 2])
+    for rows in subsets(7, 2, 10, 1, units=units):
+        assert all(len(set(rows) & set(np.flatnonzero(units == unit))) in (0, (units == unit).sum()) for unit in (4, 2, 9))
+    with pytest.raises(InputError, match="1 to 3 units"):
+        next(subsets(7, 4, 1, 0, units=units))

@@ -12,7 +12,7 @@ import torch
 
 from brainenc.core.errors import BrainencWarning, InputError
 from brainenc.linalg.similarity import left_basis
-from brainenc.rsa.similarity._kernels import _centred_columns
+from brainenc.rsa.similarity._kernels import centred_columns
 
 Tensor = torch.Tensor
 
@@ -30,7 +30,7 @@ def basis_of(x: npt.NDArray[Any], device: torch.device, tolerance: float | None 
     """Return the basis of centred columns, up to their numerical rank; ``total`` is ‖X‖²."""
     if tolerance is not None and not 0 <= tolerance < 1:
         raise InputError("a tolerance is a share of the largest singular value", where="tolerance", expected="0 to 1", got=tolerance)
-    u, s = left_basis(_centred_columns(x, slice(None), device), tolerance)
+    u, s = left_basis(centred_columns(x, slice(None), device), tolerance)
     return Basis(u, s, float(s.square().sum()))
 
 

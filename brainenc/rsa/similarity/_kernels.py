@@ -49,23 +49,26 @@ def kernel_of(
     debiased = estimator == "debiased"
     if name == "linear":
         if x.shape[1] < len(x):
-            features = _centred_columns(x, slice(None), device)
+            features = centred_columns(x, slice(None), device)
             return _finished(Kernel(features, None, None, None, features.square().sum(dim=1), 0.0, name, None, debiased, memory))
         gram = torch.zeros((len(x), len(x)), dtype=torch.float64, device=device)
         for part in row_blocks(x.shape[1], 16 * len(x), memory):
-            columns = _centred_columns(x, part, device)
+            columns = centred_columns(x, part, device)
             gram += columns @ columns.T
         return of_gram(gram, Kernel(None, gram, None, None, gram.diagonal(), 0.0, name, None, debiased, memory))
-    points = _centred_columns(x, slice(None), device)
+    points = centred_columns(x, slice(None), device)
     width = None if name == "distance" else bandwidth(points, sigma, fraction)
-    whole = 24 * len(x) ** 2 <= memory
-    empty = Kernel(None, None, points, None, points[:, 0], 0.0, name, width, debiased, memory)
-    if whole:
-        return of_gram(_raw(empty, slice(None)), empty)
-    raw_mean = torch.cat([_raw(empty, rows).mean(dim=1) for rows in _blocks(empty)])
+    return _of_points(Kernel(None, None, points, None, points[:, 0], 0.0, name, width, debiased, memory))
+
+
+def _of_points(kernel: Kernel) -> Kernel:
+    """Return the kernel of points: as a Gram matrix where that fits, else with the row means that centre its blocks."""
+    if 24 * len(kernel.diagonal) ** 2 <= kernel.memory:
+        return of_gram(_raw(kernel, slice(None)), kernel)
+    raw_mean = torch.cat([_raw(kernel, rows).mean(dim=1) for rows in _blocks(kernel)])
     means = raw_mean - raw_mean.mean() / 2  # K_ij − means_i − means_j is double-centred
-    own = torch.zeros_like(means) if name == "distance" else torch.ones_like(means)
-    return _finished(empty._replace(means=means, diagonal=own - 2 * means))
+    own = 0.0 if kernel.name == "distance" else 1.0
+    return _finished(kernel._replace(means=means, diagonal=own - 2 * means))
 
 
 def of_gram(gram: Tensor, like: Kernel) -> Kernel:
@@ -78,7 +81,7 @@ def alignment(a: Kernel, b: Kernel) -> float:
     """Return HSIC(a, b) / √(HSIC(a, a) HSIC(b, b)); NaN where a side does not vary."""
     if a is b:
         return 1.0 if a.norm > 0 else float("nan")
-    return _ratio(hsic(inner(a, b), a.diagonal, b.diagonal, debiased=a.debiased), a, b)
+    return float(_ratios(hsic(inner(a, b), a.diagonal, b.diagonal, debiased=a.debiased), a, b))
 
 
 def alignments(sides: Sequence[Kernel], b: Kernel, orders: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
@@ -157,7 +160,7 @@ def subset(kernel: Kernel, rows: npt.NDArray[np.intp]) -> Kernel:
     if part.features is not None:
         features = part.features - part.features.mean(dim=0)
         return _finished(part._replace(features=features, diagonal=features.square().sum(dim=1)))
-    return of_gram(_raw(part, slice(None)), part)
+    return _of_points(part)
 
 
 def bandwidth(points: Tensor, sigma: float | str, fraction: float) -> float:
@@ -186,12 +189,7 @@ def _enough(n: int, estimator: str) -> None:
 
 def _finished(kernel: Kernel) -> Kernel:
     own = hsic(inner(kernel, kernel), kernel.diagonal, kernel.diagonal, debiased=kernel.debiased)
-    # what is left of a constant side after centring is rounding: of the size of its entries, not of its variance
     return kernel._replace(norm=float(own))
-
-
-def _ratio(value: Tensor, a: Kernel, b: Kernel) -> float:
-    return float(_ratios(value, a, b))
 
 
 def _ratios(value: Tensor, a: Kernel, b: Kernel) -> Tensor:
@@ -200,7 +198,7 @@ def _ratios(value: Tensor, a: Kernel, b: Kernel) -> Tensor:
     return value / (a.norm**0.5 * b.norm**0.5)
 
 
-def _centred_columns(x: npt.NDArray[Any], part: slice, device: torch.device) -> Tensor:
+def centred_columns(x: npt.NDArray[Any], part: slice, device: torch.device) -> Tensor:
     """Return columns about their means in float64; those constant to rounding of their own dtype become exactly zero."""
     values = to_tensor(x[:, part], FLOAT64, device)
     unit = np.finfo(x.dtype).eps if x.dtype.kind == "f" else 0.0
@@ -210,7 +208,7 @@ def _centred_columns(x: npt.NDArray[Any], part: slice, device: torch.device) -> 
 
 
 def _blocks(kernel: Kernel) -> Any:
-    return row_blocks(kernel.n if kernel.points is None else len(kernel.points), 48 * len(kernel.diagonal), kernel.memory)
+    return row_blocks(kernel.n, 48 * kernel.n, kernel.memory)
 
 
 def _raw(kernel: Kernel, rows: slice) -> Tensor:

@@ -12,7 +12,7 @@ from brainenc.core.checks import one_of
 from brainenc.core.errors import InputError
 from brainenc.linalg.device import to_tensor
 from brainenc.linalg.similarity import nearest, unit_rows
-from brainenc.rsa.similarity._kernels import FLOAT64, _centred_columns
+from brainenc.rsa.similarity._kernels import FLOAT64, centred_columns
 
 Tensor = torch.Tensor
 
@@ -31,7 +31,7 @@ def neighbours_of(x: npt.NDArray[Any], k: int, nearness: str, *, allowed: tuple[
     if isinstance(k, bool) or not isinstance(k, int | np.integer) or not 1 <= k < len(x):
         raise InputError("k is a number of other samples", where="k", expected=f"1 to {len(x) - 1}", got=repr(k))
     if nearness == "euclidean":
-        points = _centred_columns(x, slice(None), device)
+        points = centred_columns(x, slice(None), device)
     else:
         points = to_tensor(x, FLOAT64, device)
         if nearness == "cosine":

@@ -52,6 +52,12 @@ def aligned(xs: Mapping[str, Any], ys: Mapping[str, Any], where: str) -> tuple[S
     if all(one is not None for one in ids):
         wanted = min((one for one in ids if one is not None), key=len)
         return _matched(xs, tables, wanted, where), _matched(ys, tables, wanted, where), wanted
+    scans = [name for name, one in everything if is_series(one)]
+    if scans and any(one is not None for one in ids):
+        raise InputError(
+            "some sides have one row per stimulus and others one row per scan", where=where, got=f"scans: {', '.join(scans)}",
+            fix="build one row per scan with brainenc.design(features, responses, …)",
+        )  # fmt: skip
     out: list[Sides] = []
     for side in (xs, ys):
         for name, one in side.items():
@@ -68,6 +74,10 @@ def aligned(xs: Mapping[str, Any], ys: Mapping[str, Any], where: str) -> tuple[S
         for name, values in side.items():
             _finite(values, name, where)
     return out[0], out[1], known[0] if known else None
+
+
+def is_series(one: Any) -> bool:
+    return (isinstance(one, Responses) and one.is_time_series) or (isinstance(one, FeatureSpace) and one.rows == "sample")
 
 
 def _rows(one: Any, name: str) -> tuple[npt.NDArray[Any], npt.NDArray[Any] | None, bool]:

@@ -147,7 +147,7 @@ def kernel_analysis(
     from brainenc.linalg import kernel_curves as kernels
     from brainenc.linalg.device import resolve_device
     from brainenc.linalg.similarity import squared_distances
-    from brainenc.rsa.similarity._kernels import _centred_columns
+    from brainenc.rsa.similarity._kernels import centred_columns
 
     one_of(loss, ("error", "mse"), "loss")
     sides, _, ids = aligned(named(X, "X"), {}, "kernel_analysis")
@@ -159,7 +159,7 @@ def kernel_analysis(
     dimensions = _n_dimensions(n_dimensions, n)
     lambdas = _penalties(penalties)
     where = resolve_device(device)
-    squared = squared_distances(_centred_columns(values, slice(None), where), slice(None))
+    squared = squared_distances(centred_columns(values, slice(None), where), slice(None))
     sigma = _bandwidths(squared, quantiles)
     target = torch.from_numpy(y).to(where)
     curves, loo = [], []

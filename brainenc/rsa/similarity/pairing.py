@@ -33,7 +33,8 @@ def matrix(
     Parameters
     ----------
     X, Y : mapping of name to array, FeatureSpace or Responses; or a single one
-        Arrays are (n_samples, n_features). Without ``Y``: all pairs of ``X``.
+        Arrays are (n_samples, n_features), rows in the same order. `FeatureSpace` and `Responses` (averaged over repeats) are matched by
+        stimulus_id; the rows are those of the smallest set, which every other must hold. Without ``Y``: all pairs of ``X``.
     metric : str
         One of `names`.
     by : str, optional
@@ -66,10 +67,10 @@ def matrix(
     1.0
     """
     kind = measure_of(metric, options)
-    xs = _cut(named(X, "X"), by)
-    ys = xs if Y is None else _cut(named(Y, "Y"), by)
-    left, right, _ = aligned(xs, ys, metric)
-    first, second = prepared(kind, left, right if Y is not None else None, memory=memory, device=device, **options)
+    ys = {} if Y is None else cut(named(Y, "Y"), by)
+    left, right, _ = aligned(cut(named(X, "X"), by), ys, metric)
+    first, second = prepared(kind, left, None if Y is None else right, memory=memory, device=device, **options)
+    right = left if Y is None else right
     values = np.empty((len(first), len(second)))
     for i, a in enumerate(first):
         for j, b in enumerate(second):
@@ -118,7 +119,8 @@ def prepared(kind: Any, left: Mapping[str, Any], right: Mapping[str, Any] | None
     return first, first if right is None else [states[id(values)] for values in right.values()]
 
 
-def _cut(side: dict[str, Any], by: str | None) -> dict[str, Any]:
+def cut(side: dict[str, Any], by: str | None) -> dict[str, Any]:
+    """Return a side with its `Responses` cut by a column of their targets; several keep their names before a slash."""
     if by is None or not any(isinstance(one, Responses) for one in side.values()):
         return side
     out: dict[str, Any] = {}

@@ -206,11 +206,8 @@ def _against_rdms(predicted: Any, observed: RDMs, metric: str, method: str, opti
         raise InputError("scores hold the observed responses themselves", where=WHERE, fix="leave observed out, or give predicted responses")
     rows = []
     for name, one in named(predicted, "predicted").items():
-        values = one.values if isinstance(one, FeatureSpace) else np.asarray(one)
-        ids = list(one.samples["stimulus_id"]) if isinstance(one, FeatureSpace) else list(observed.ids)
-        if isinstance(one, FeatureSpace):
-            values, ids = one.take(observed.ids).values, list(observed.ids)
-        elif len(values) != observed.n_conditions:
+        values, ids = one.take(observed.ids).values if isinstance(one, FeatureSpace) else np.asarray(one), list(observed.ids)
+        if len(values) != len(ids):
             raise InputError("predicted responses and RDMs differ in their stimuli", where=WHERE, expected=observed.n_conditions, got=len(values))
         own = rdm(values, metric=metric, conditions=ids, **options)
         labelled = RDMs(observed.values, pd.DataFrame({"condition": observed.ids}), observed.rdms, observed.metric)

@@ -11,10 +11,8 @@ import pandas as pd
 from brainenc.core.errors import InputError
 from brainenc.core.rng import check_seed
 from brainenc.metrics.resample import permutations, subsets
-from brainenc.nouns.features import FeatureSpace
-from brainenc.nouns.responses import Responses
-from brainenc.rsa.similarity._sides import aligned, named
-from brainenc.rsa.similarity.pairing import _cut, measure_of, prepared, preparer
+from brainenc.rsa.similarity._sides import aligned, is_series, named
+from brainenc.rsa.similarity.pairing import cut, measure_of, prepared, preparer
 
 Floats = npt.NDArray[np.float64]
 
@@ -77,7 +75,7 @@ def similarity_test(
     0.01
     """
     kind = measure_of(metric, options)
-    xs, ys = _cut(named(X, "X"), by), _cut(named(Y, "Y"), by)
+    xs, ys = cut(named(X, "X"), by), cut(named(Y, "Y"), by)
     _check(xs, ys, n, n_halves, level, units, seed)
     left, right, _ = aligned(xs, ys, "similarity_test")
     n_samples = len(next(iter(left.values())))
@@ -108,11 +106,7 @@ def _check(xs: Any, ys: Any, n: int, n_halves: int, level: float, units: Any, se
             raise InputError(f"{name} is a count", where="similarity_test", expected="0 or more", got=repr(count))
     if not 0 < level < 1:
         raise InputError("level is a share", where="similarity_test", expected="between 0 and 1", got=level)
-    series = [
-        name
-        for name, one in [*xs.items(), *ys.items()]
-        if (isinstance(one, Responses) and one.is_time_series) or (isinstance(one, FeatureSpace) and one.rows == "sample")
-    ]
+    series = [name for name, one in [*xs.items(), *ys.items()] if is_series(one)]
     if series and units is None:
         raise InputError(
             "rows of a time series are not exchangeable one by one", where="similarity_test", got=", ".join(series),

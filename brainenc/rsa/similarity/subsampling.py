@@ -14,7 +14,7 @@ from brainenc.core.errors import InputError
 from brainenc.core.rng import check_seed
 from brainenc.metrics.resample import subsets
 from brainenc.rsa.similarity._sides import Sides, aligned, named
-from brainenc.rsa.similarity.pairing import _cut, matrix, measure_of, preparer
+from brainenc.rsa.similarity.pairing import cut, matrix, measure_of, preparer
 
 Sizes = int | float | Sequence[int | float] | None
 
@@ -70,7 +70,7 @@ def subsample_stability(
     check_seed(seed)
     if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
         raise InputError("n is a count of draws", where="subsample_stability", got=repr(n))
-    left, right, _ = aligned(_cut(named(X, "X"), by), _cut(named(Y, "Y"), by), "subsample_stability")
+    left, right, _ = aligned(cut(named(X, "X"), by), cut(named(Y, "Y"), by), "subsample_stability")
     prepare = preparer(kind, len(left) + 1, memory=memory, device=device, **options)
     n_samples = len(next(iter(left.values())))
     parts = []

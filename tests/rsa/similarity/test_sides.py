@@ -57,6 +57,14 @@ def test_time_series_are_not_permuted_row_by_row(rng):
     assert np.isfinite(similarity_test(rng.standard_normal((40, 3)), scans, units=units, n=19, n_halves=20)["p"]).all()
 
 
+def test_scans_do_not_meet_stimuli_of_the_same_number(rng, features):
+    scans = be.Responses(rng.standard_normal((9, 6)), {"run": [1] * 9}, t_r=2.0)
+    with pytest.raises(be.BrainencError, match="one row per scan"):
+        cka(features, scans)
+    delayed = be.FeatureSpace(rng.standard_normal((9, 2)), {"run": [1] * 9}, rows="sample")
+    assert np.isfinite(cka(delayed, scans))
+
+
 def test_memmaps_and_integers(rng, tmp_path):
     values = rng.integers(0, 9, (20, 5))
     np.save(tmp_path / "x.npy", values)

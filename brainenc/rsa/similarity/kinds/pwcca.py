@@ -9,7 +9,7 @@ import torch
 
 from brainenc.linalg.decompose import svd
 from brainenc.rsa.similarity._bases import Basis, basis_of, refuse_full_rank, reorder, warn_of_certain
-from brainenc.rsa.similarity._kernels import _centred_columns
+from brainenc.rsa.similarity._kernels import centred_columns
 from brainenc.rsa.similarity.pairing import measure
 
 __all__ = ["between", "prepare", "pwcca", "reorder"]
@@ -65,7 +65,7 @@ def prepare(x: npt.NDArray[Any], *, memory: int, device: Any, tolerance: float |
     """Return the basis of one side and its loadings U'X (r, n_features)."""
     fix = "use more samples, svcca with a fixed number of components, or cka(estimator='debiased')"
     basis = refuse_full_rank(basis_of(x, device, tolerance), "pwcca", fix)
-    return basis._replace(extra=basis.u.T @ _centred_columns(x, slice(None), device))
+    return basis._replace(extra=basis.u.T @ centred_columns(x, slice(None), device))
 
 
 def between(a: Basis, b: Basis) -> float:
