@@ -12,6 +12,7 @@ _PUBLIC = {
     "brain_map": "maps",
     "score_map": "maps",
     "winner_map": "maps",
+    "model_maps": "searchlights",
     "contact_sheet": "stimuli",
     "variance_spectrum": "features",
     "response_carpet": "responses",

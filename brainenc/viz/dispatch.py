@@ -16,6 +16,7 @@ KINDS: dict[str, dict[str, str]] = {
         "ceiling": "brainenc.viz.scatter:score_vs_ceiling",
         "map": "brainenc.viz.maps:score_map",
         "winners": "brainenc.viz.maps:winner_map",
+        "models": "brainenc.viz.searchlights:model_maps",
     },
     "Responses": {"carpet": "brainenc.viz.responses:response_carpet"},
     "FeatureSpace": {"spectrum": "brainenc.viz.features:variance_spectrum"},
@@ -42,8 +43,8 @@ def plot(noun: Any, kind: str | None = None, **options: Any) -> Any:
     ----------
     noun : Scores, Evaluation, RDMs, Responses, FeatureSpace or StimulusSet
     kind : str, optional
-        For scores "heatmap" (default), "profiles", "ceiling", "map" or "winners"; for evaluations "bars" (default), "course" or "matrix"; for
-        RDMs "panels" (default) or "mds"; the other nouns have one kind each.
+        For scores "heatmap" (default), "profiles", "ceiling", "map", "winners" or "models" (searchlights); for evaluations "bars" (default),
+        "course" or "matrix"; for RDMs "panels" (default) or "mds"; the other nouns have one kind each.
     **options
         For the function behind it, e.g. ``plot(scores, "map", subject="01", title="Subject 01")``.
 

@@ -60,7 +60,7 @@ def brain_map(
     """
     values = as_vector(vector, space.n_targets, "brain_map")
     values = np.where(np.isfinite(values), values, np.nan)
-    scale = _Scale(values, cmap, vmin, vmax)
+    scale = Scale(values, cmap, vmin, vmax)
     with style.style():
         if isinstance(space, SurfaceSpace) and space.mesh != "native":
             fig, more = _surface(space, values, scale, label, views, regions)
@@ -110,7 +110,7 @@ def score_map(
     **options
         For `brain_map`.
     """
-    one, name = _one_subject(scores, subject, metric)
+    one, name = one_subject(scores, subject, metric)
     if layer is None and value == "score":
         marked, by = with_regions(one.entry(metric=name))
         table = summarize(one, name)
@@ -162,7 +162,7 @@ def winner_map(
     views : sequence of str, optional
         For surfaces.
     """
-    one, name = _one_subject(scores, subject, metric)
+    one, name = one_subject(scores, subject, metric)
     chosen = one.entry(metric=name)
     rows = (chosen.entries["model"].astype(str) + "/" + chosen.entries["layer"].astype(str)).to_numpy()
     names = list(dict.fromkeys(rows))
@@ -188,8 +188,8 @@ def winner_map(
     return fig
 
 
-class _Scale:
-    """The colour scale of one map."""
+class Scale:
+    """The colour scale of one map, or of several."""
 
     def __init__(self, values: Floats, cmap: str | None, vmin: float | None, vmax: float | None) -> None:
         import matplotlib as mpl
@@ -231,7 +231,7 @@ class _Scale:
 def _surface(
     space: SurfaceSpace,
     values: Floats,
-    scale: _Scale,
+    scale: Scale,
     label: str,
     views: Sequence[str] | None,
     regions: Sequence[Any] | None,
@@ -298,7 +298,8 @@ def _distribution(space: Space, values: Floats, label: str) -> tuple[Any, str]:
     return fig, f"dashed: median {style.number(middle, 3)} of {len(finite)} targets" + (f" ({where})" if where else "")
 
 
-def _one_subject(scores: Scores, subject: str | None, metric: str | None) -> tuple[Scores, str]:
+def one_subject(scores: Scores, subject: str | None, metric: str | None) -> tuple[Scores, str]:
+    """Return the scores of one subject and the metric to be drawn; several subjects without a choice are refused."""
     one = scores if subject is None else scores.where(subject=subject)
     one.space  # noqa: B018  raises with the list of subjects where there are several
     return one, metric or metrics_of(scores)[0]

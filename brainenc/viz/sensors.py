@@ -18,7 +18,7 @@ def draw_sensors(space: SensorSpace, values: Floats, scale: Any, label: str) -> 
     """Return a figure of (channel, time) values: the course of every channel, and scalp maps where positions are known."""
     canvas = space.paint_array(values)
     kinds = list(dict.fromkeys(space.channels["type"].astype(str)))
-    maps = _map_times(space, canvas) if _placed(space) else []
+    maps = map_times(space, canvas) if has_places(space) else []
     fig = style.figure(7.8, 3.0 + (1.9 if len(maps) else 0.0))
     grid = fig.add_gridspec(2 if len(maps) else 1, max(len(maps), 1), height_ratios=[1.3, 1.0] if len(maps) else [1.0])
     ax = fig.add_subplot(grid[0, :])
@@ -30,7 +30,7 @@ def draw_sensors(space: SensorSpace, values: Floats, scale: Any, label: str) -> 
     for column, moment in enumerate(maps):
         part = fig.add_subplot(grid[1, column])
         axes.append(part)
-        _scalp(part, space, canvas[:, moment], scale)
+        draw_scalp(part, space, canvas[:, moment], scale)
         part.set_title(
             f"{1000 * space.times[moment]:.0f} ms", loc="center", fontsize=8.5, fontweight="normal", color=style.SOFT
         )
@@ -65,9 +65,9 @@ def draw_contacts(space: ContactSpace, values: Floats, scale: Any, label: str) -
                 marker_color=[tuple(c) for c in colors[order]],
                 marker_size=26,
             )
-        from brainenc.viz.volumes import _bar
+        from brainenc.viz.volumes import slim_bar
 
-        _bar(fig, fig.add_axes((0.91, 0.22, 0.012, 0.55)), scale, label)
+        slim_bar(fig, fig.add_axes((0.91, 0.22, 0.012, 0.55)), scale, label)
     finally:
         plt.close(fig)
     several = "largest value over time of each contact; " if frame.duplicated("channel").any() else ""
@@ -76,13 +76,14 @@ def draw_contacts(space: ContactSpace, values: Floats, scale: Any, label: str) -
     )
 
 
-def _placed(space: SensorSpace) -> bool:
+def has_places(space: SensorSpace) -> bool:
+    """Return whether at least four sensors have coordinates."""
     return {"x", "y", "z"} <= set(space.channels.columns) and int(
         space.channels[["x", "y", "z"]].notna().all(axis=1).sum()
     ) >= 4
 
 
-def _map_times(space: SensorSpace, canvas: Floats) -> list[int]:
+def map_times(space: SensorSpace, canvas: Floats) -> list[int]:
     """Return the moments to map: the peak of the median magnitude of each of four equal parts of the epoch."""
     level = np.array([np.median(np.abs(c[np.isfinite(c)])) if np.isfinite(c).sum() >= 4 else -np.inf for c in canvas.T])
     parts = np.array_split(np.arange(len(space.times)), min(N_MAPS, len(space.times)))
@@ -123,7 +124,7 @@ def _bars(ax: Any, space: SensorSpace, canvas: Floats, label: str) -> None:
     ax.grid(axis="y")
 
 
-def _scalp(ax: Any, space: SensorSpace, values: Floats, scale: Any) -> None:
+def draw_scalp(ax: Any, space: SensorSpace, values: Floats, scale: Any) -> None:
     """Draw values seen from above: an azimuthal projection of the sensors, smooth colour between them, NaN as hollow dots."""
     from matplotlib.patches import Circle
 
@@ -134,9 +135,9 @@ def _scalp(ax: Any, space: SensorSpace, values: Floats, scale: Any) -> None:
     line = np.linspace(-1.05, 1.05, 90)
     east, north = np.meshgrid(line, line)
     weight = 1.0 / (((east[..., None] - flat[known, 0]) ** 2 + (north[..., None] - flat[known, 1]) ** 2) + 2e-3) ** 1.5
-    surface = np.where(
-        np.hypot(east, north) <= 1.02, (weight * value[known]).sum(axis=-1) / weight.sum(axis=-1), np.nan
-    )
+    total = weight.sum(axis=-1)  # zero everywhere where no sensor has a value
+    mean = np.divide((weight * value[known]).sum(axis=-1), total, out=np.full(total.shape, np.nan), where=total > 0)
+    surface = np.where(np.hypot(east, north) <= 1.02, mean, np.nan)
     ax.imshow(
         scale.rgba(surface.ravel()).reshape(*surface.shape, 4),
         extent=(-1.05, 1.05, -1.05, 1.05),

@@ -96,7 +96,7 @@ def ink_on(color: Any) -> str:
 def score_label(metric: str) -> str:
     """Return the axis label of a metric."""
     base = metric.removesuffix("_normalized")
-    label = {"pearson": "Pearson r", "r2": "R²"}.get(base, base)
+    label = {"pearson": "Pearson r", "r2": "R²", "spearman": "Spearman ρ"}.get(base, base.replace("_", " "))
     return f"{label} / ceiling" if metric.endswith("_normalized") else label
 
 

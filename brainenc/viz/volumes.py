@@ -49,7 +49,7 @@ def _glass(space: VolumeSpace, values: npt.NDArray[np.float64], scale: Any, labe
             cmap=scale.cmap.with_extremes(bad=(0, 0, 0, 0)), vmin=scale.bottom, vmax=scale.top, plot_abs=False, threshold=1e-9, alpha=0.5,
         )  # fmt: skip
         axes = fig.add_axes((0.91, 0.22, 0.012, 0.55))
-        _bar(fig, axes, scale, label)
+        slim_bar(fig, axes, scale, label)
     finally:
         plt.close(fig)
     return fig, "glass brain, largest value along each line of sight; the grid was taken to be in MNI space"
@@ -60,31 +60,28 @@ def _slices(space: VolumeSpace, values: npt.NDArray[np.float64], scale: Any, lab
     canvas[tuple(space.voxels.T)] = values
     inside = np.zeros(space.shape, dtype=bool)
     inside[tuple(space.voxels.T)] = True
-    axis = _slice_axis(inside)
-    filled = np.flatnonzero(inside.any(axis=tuple(a for a in range(3) if a != axis)))
+    axis, filled, box, voxel_aspect, extent = slices_of(space)
     shown = (
         filled
         if len(filled) <= MAX_SLICES
         else filled[np.unique(np.linspace(0, len(filled) - 1, MAX_SLICES).round().astype(int))]
     )
     across, up = (a for a in range(3) if a != axis)
-    box = _box(inside, across, up)
-    sizes = np.linalg.norm(space.affine[:3, :3], axis=0)
     columns = min(6, len(shown))
     rows = -(-len(shown) // columns)
-    aspect = sizes[up] * (box[1].stop - box[1].start) / (sizes[across] * (box[0].stop - box[0].start))
+    aspect = extent[1] / extent[0]
     width = 3.6 if len(shown) == 1 else 1.9
     fig = style.figure(
         max(width * columns + 1.1, 5.8), min(width * float(np.clip(aspect, 0.4, 2.0)) * rows + 1.0, 14.0)
     )
     axes = list(np.ravel(fig.subplots(rows, columns, squeeze=False)))
     for ax, position in zip(axes, shown, strict=False):
-        _slice(
+        draw_slice(
             ax,
             canvas.take(position, axis=axis)[box],
             inside.take(position, axis=axis)[box],
             scale,
-            float(sizes[up] / sizes[across]),
+            voxel_aspect,
         )
         ax.set_title(
             f"{'ijk'[axis]} = {position}", loc="center", fontsize=8.5, fontweight="normal", color=style.SOFT, pad=3
@@ -110,14 +107,29 @@ def _box(inside: npt.NDArray[np.bool_], across: int, up: int) -> tuple[slice, sl
     return found[0], found[1]
 
 
-def _slice(ax: Any, values: npt.NDArray[np.float64], inside: npt.NDArray[np.bool_], scale: Any, aspect: float) -> None:
+def slices_of(space: VolumeSpace) -> tuple[int, npt.NDArray[np.intp], tuple[slice, slice], float, tuple[float, float]]:
+    """Return how a volume is sliced: the axis, the slices with targets, what of them is shown, the aspect of a voxel, and width and height (mm)."""
+    inside = np.zeros(space.shape, dtype=bool)
+    inside[tuple(space.voxels.T)] = True
+    axis = _slice_axis(inside)
+    across, up = (a for a in range(3) if a != axis)
+    box = _box(inside, across, up)
+    sizes = np.linalg.norm(space.affine[:3, :3], axis=0)
+    filled = np.flatnonzero(inside.any(axis=(across, up)))
+    extent = tuple(float(sizes[a] * (part.stop - part.start)) for a, part in zip((across, up), box, strict=True))
+    return axis, filled, box, float(sizes[up] / sizes[across]), (extent[0], extent[1])
+
+
+def draw_slice(ax: Any, values: npt.NDArray[np.float64], inside: npt.NDArray[np.bool_], scale: Any, aspect: float) -> None:
+    """Draw one slice: targets in colour, the rest of the mask in grey."""
     ground = np.where(inside, 0.82, 0.955)
     ax.imshow(np.repeat(ground.T[..., None], 3, axis=2), origin="lower", aspect=aspect)
     ax.imshow(scale.rgba(values.T.ravel()).reshape(*values.T.shape, 4), origin="lower", aspect=aspect)
     ax.set_axis_off()
 
 
-def _bar(fig: Any, axes: Any, scale: Any, label: str) -> None:
+def slim_bar(fig: Any, axes: Any, scale: Any, label: str) -> None:
+    """Draw the colour bar of a glass brain into its axes."""
     from matplotlib.cm import ScalarMappable
 
     bar = fig.colorbar(ScalarMappable(scale.norm, scale.cmap), cax=axes)

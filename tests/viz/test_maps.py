@@ -179,10 +179,10 @@ def test_contacts_arrays_and_grayordinates(rng):
 
 
 def test_signed_values_get_a_scale_that_is_even_about_zero(rng):
-    from brainenc.viz.maps import _Scale
+    from brainenc.viz.maps import Scale
 
-    scale = _Scale(rng.standard_normal(900), None, None, None)
+    scale = Scale(rng.standard_normal(900), None, None, None)
     assert scale.name == "diverging" and scale.bottom == -scale.top
-    assert _Scale(rng.random(900), None, None, None).bottom == 0
+    assert Scale(rng.random(900), None, None, None).bottom == 0
     with pytest.raises(InputError, match="colour scale"):
-        _Scale(rng.random(9), None, 2.0, 1.0)
+        Scale(rng.random(9), None, 2.0, 1.0)
