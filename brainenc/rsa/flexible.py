@@ -142,9 +142,11 @@ class Weighted(Flexible):
         matrix[np.arange(k), np.arange(k)] += self.ridge * (scale[:k] > 0)
         if not self.nonneg:
             return scale * (np.linalg.pinv(matrix, rcond=1e-10, hermitian=True) @ (scale * target))
+        if not self.intercept:
+            theta = scale * _nnls(matrix, scale * target)
+            return theta if theta.any() else _least_bad(target, gram)
         # an intercept of either sign is the difference of two non-negative ones
-        signs = np.r_[np.ones(len(target)), -np.ones(int(self.intercept))]
-        index = np.r_[np.arange(len(target)), np.full(int(self.intercept), k)]
+        signs, index = np.r_[np.ones(k + 1), -1.0], np.r_[np.arange(k + 1), k]
         theta = _nnls(signs[:, None] * matrix[np.ix_(index, index)] * signs, signs * (scale * target)[index])
         out = np.zeros(len(target))
         np.add.at(out, index, signs * theta)
@@ -265,7 +267,7 @@ def fit_model(
     y = torch.from_numpy(np.array(data.values, dtype=np.float64))
     y = ranked_within(y, torch.from_numpy(w)) if ranked else y
     gram = grams(torch.cat([torch.from_numpy(x), y]), torch.from_numpy(w)[None], form, sigma_k=sigma_tensor(sigma_k, method, data.n_conditions))[0].numpy()
-    theta = model.solve(*training_moments(gram, np.arange(len(x)), np.arange(len(x), len(gram)), np.ones(len(y))))
+    theta = model.solve(gram[: len(x), : len(x)], training_targets(gram, len(x), np.ones((1, len(y))))[0])
     theta = theta / theta.sum() if theta.sum() > 0 else theta / max(float(np.abs(theta).sum()), 1e-300)
     share = np.abs(theta) * np.sqrt(np.diag(gram)[: len(x)].clip(0)) / np.sqrt(max(theta @ gram[: len(x), : len(x)] @ theta, 1e-300))
     weights = pd.DataFrame({"component": model.names, "weight": theta, "share": share})
@@ -300,11 +302,11 @@ def ranked_within(values: torch.Tensor, w: torch.Tensor, keep: torch.Tensor | No
     return out
 
 
-def training_moments(gram: Floats, components: npt.NDArray[np.intp], subjects: npt.NDArray[np.intp], v: Floats) -> tuple[Floats, Floats]:
-    """Return G (k, k) of the components and their products (k,) with the mean unit RDM of subjects of multiplicity v."""
-    size = np.diag(gram)[subjects]
-    unit = np.where(size > 0, v / np.sqrt(np.where(size > 0, size, 1.0)), 0.0)
-    return gram[np.ix_(components, components)], gram[np.ix_(components, subjects)] @ unit / max(float(v.sum()), 1e-300)
+def training_targets(gram: Floats, k: int, v: Floats) -> Floats:
+    """Return the products (n, k) of k components with mean unit RDMs of subjects of multiplicities v (n, s), from their Gram (k + s, k + s)."""
+    size = np.diag(gram)[k:]
+    unit = np.where(size > 0, 1 / np.sqrt(np.where(size > 0, size, 1.0)), 0.0)
+    return (v * unit) @ gram[k:, :k] / np.maximum(v.sum(axis=1, keepdims=True), 1e-300)
 
 
 def component_names(rdms: RDMs) -> list[str]:

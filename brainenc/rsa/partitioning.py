@@ -17,10 +17,10 @@ from brainenc.linalg.ranks import n_of_pairs
 from brainenc.metrics.multiple import fdr_bh
 from brainenc.metrics.resample import bootstrap_weights, fold_labels
 from brainenc.nouns.rdms import RDMs
+from brainenc.rsa._folds import LEAST_CONDITIONS, default_folds, fold_numbers
 from brainenc.rsa._forms import Form
 from brainenc.rsa._grams import grams
 from brainenc.rsa._inputs import check_complete, groups_of, model_stack
-from brainenc.rsa.crossvalidating import LEAST_CONDITIONS, default_folds
 from brainenc.rsa.flexible import component_names, ranked_within
 
 Floats = npt.NDArray[np.float64]
@@ -273,7 +273,7 @@ def _r2(x: Floats, y: Floats, plan: _Plan, w: Floats | None, v: Floats | None, *
         out[there] = r2_of_subsets(gram[:k, :k], gram[k:, :k], np.diag(gram)[k:])
         return out
     counts = np.ones(len(there)) if v is None else v[there]
-    k_c, k_s = _fold_numbers(plan, w, counts)
+    k_c, k_s = fold_numbers(plan.folds, w[present], counts)
     if k_c < 2 or (plan.cv == "both" and k_s < 2):
         return out
     labels_c = fold_labels(len(present), k_c, plan.n_assignments, plan.seed, *keys, "conditions")
@@ -287,14 +287,6 @@ def _r2(x: Floats, y: Floats, plan: _Plan, w: Floats | None, v: Floats | None, *
         found.append(_held_out(train, test, len(x), None if labels_s is None else labels_s[a], counts))
     out[there] = np.mean(found, axis=0)
     return out
-
-
-def _fold_numbers(plan: _Plan, w: Floats, v: Floats) -> tuple[int, int]:
-    """Return what was asked for, else the default for the (expected number of) different units, cut down to what a sample allows."""
-    share = 1 - np.exp(-1)
-    defaults = default_folds(*(one.sum() * (share if one.max() > 1 else 1.0) for one in (w, v)))
-    k_c, k_s = (own if given is None else given for given, own in zip(plan.folds, defaults, strict=True))
-    return min(k_c, int((w > 0).sum()) // LEAST_CONDITIONS), min(k_s, int((v > 0).sum()))
 
 
 def _held_out(train: Floats, test: Floats, k: int, labels: Index | None, v: Floats) -> Floats:
