@@ -6,13 +6,14 @@ and the smaller of the two Gram matrices of the residuals. Leading axes are batc
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from scipy.linalg.blas import get_blas_funcs
 
 from brainenc.core.errors import InputError
 from brainenc.linalg.decompose import eigh
 
 Tensor = torch.Tensor
-BLOCK = 128
 
 
 def gram_norm(rows: Tensor) -> Tensor:
@@ -156,15 +157,14 @@ def cholesky(matrix: Tensor) -> Tensor:
 
 
 def lower_product(rows: Tensor, lower: Tensor) -> Tensor:
-    """Return X L for rows (…, p) and a lower triangular L, block by block, so that its zeros are not multiplied."""
-    p = lower.shape[0]
-    if p <= 2 * BLOCK:
+    """Return X L for rows (…, p) and a lower triangular L; on a CPU by BLAS's product with a triangle, half the work of a full one."""
+    flat = rows.reshape(-1, rows.shape[-1])
+    if rows.device.type != "cpu" or not flat.numel() or flat.dtype not in (torch.float32, torch.float64):
         return rows @ lower
-    out = torch.empty_like(rows)
-    for start in range(0, p, BLOCK):
-        stop = min(start + BLOCK, p)
-        torch.matmul(rows[..., start:], lower[start:, start:stop], out=out[..., start:stop])
-    return out
+    # in Fortran's order these arrays are X', L' and the result (X L)' = L' X'
+    trmm = get_blas_funcs("trmm", dtype=np.float32 if flat.dtype == torch.float32 else np.float64)
+    product = trmm(1.0, lower.contiguous().numpy().T, flat.contiguous().numpy().T, lower=0)
+    return torch.from_numpy(product.T).reshape(rows.shape)
 
 
 def dense_whiten(rows: Tensor, lower: Tensor) -> Tensor:

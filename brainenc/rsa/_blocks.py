@@ -21,6 +21,7 @@ from brainenc.rsa.noise import NoiseModel
 
 Floats = npt.NDArray[np.float64]
 Tensor = torch.Tensor
+COMFORTABLE = 1 << 24
 
 
 def total_and_channels(part: Trials, noises: Noises, how: How) -> tuple[Floats, Any]:
@@ -94,7 +95,9 @@ def _blocks(part: Trials, noises: Noises, how: How) -> Iterator[tuple[slice, sli
             for channels in plan.slices():
                 yield slice(group, group + 1), channels
         return
-    largest = 4096 if noises.shared else 1
+    # small blocks stay in the caches of the processor; models per fold are inverted anew for each block
+    few = max(1, COMFORTABLE // one) if not isinstance(noises.models[0], list) else 4096
+    largest = few if noises.shared else 1
     for groups in plan_chunks(how.memory, n_groups, fixed=0, per_column=one, smallest=1, preferred=1, largest=largest).slices():
         yield groups, whole
 
@@ -175,5 +178,5 @@ def _finite(x: Tensor, part: Trials, how: How, groups: slice, inside: slice) -> 
 def _tensor(values: npt.NDArray[Any], dtype: np.dtype[Any], device: torch.device) -> Tensor:
     """Return the values as a tensor that shares their memory where it can; it is never written to."""
     if values.dtype != dtype or not values.flags.writeable or any(step < 0 for step in values.strides):
-        values = np.array(values, dtype=dtype, subok=False)
-    return torch.from_numpy(np.asarray(values)).to(device)
+        values = np.array(values, dtype=dtype, order="C", subok=False)
+    return torch.from_numpy(np.ascontiguousarray(values)).to(device)

@@ -296,7 +296,7 @@ def _at_moments(clip: _Clip, moments: Moments) -> Trials:
     n_times, n_samples, p = part.values.shape
     rows = pd.concat([part.rows.iloc[np.zeros(len(moments.table), dtype=int)].reset_index(drop=True), moments.table], axis=1)
     if moments.weights is None:
-        return replace(part, values=np.ascontiguousarray(part.values), rows=rows)
+        return replace(part, rows=rows)
     flat = np.asarray(part.values).reshape(n_times, -1)
     dtype = flat.dtype if flat.dtype in (np.float32, np.float64) else np.float64
     # a product would spread a missing value over all moments, as 0 × NaN is NaN

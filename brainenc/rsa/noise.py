@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -61,6 +61,7 @@ class NoiseModel:
     shrinkage: float = 0.0
     dof: float = float("nan")
     n_samples: int = 0
+    _whiteners: dict[str, Whitener] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         one_of(self.holds, ("factors", "covariance", "precision"), "holds")
@@ -146,6 +147,12 @@ class NoiseModel:
 
     def whitener(self, device: torch.device | None = None) -> Whitener:
         """Return a function that whitens tensors (…, n_channels) on ``device`` in their own dtype; decomposed once, in float64."""
+        key = str(device or "cpu")
+        if key not in self._whiteners:
+            self._whiteners[key] = self._decomposed(device)
+        return self._whiteners[key]
+
+    def _decomposed(self, device: torch.device | None) -> Whitener:
         if self.is_diagonal:
             scale = self._tensors(device)[0].rsqrt()
             return lambda rows: rows * scale.to(rows.dtype)
@@ -154,7 +161,7 @@ class NoiseModel:
             return lambda rows: kernels.low_rank_whiten(rows, tuple(part.to(rows.dtype) for part in root))  # type: ignore[arg-type]
         if self.holds == "precision":
             half = kernels.cholesky(torch.from_numpy(np.array(self.matrix)).to(device))
-            return lambda rows: rows @ half.to(rows.dtype)
+            return lambda rows: kernels.lower_product(rows, half.to(rows.dtype))
         lower = kernels.cholesky(torch.from_numpy(self.covariance()).to(device))
         return lambda rows: kernels.dense_whiten(rows, lower)
 

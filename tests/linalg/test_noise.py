@@ -70,3 +70,14 @@ def test_repeated_rows_of_a_factor_change_nothing(rng):
 def test_singular_covariances_say_so():
     with pytest.raises(InputError, match=r"singular.*Shrink"):
         noise.cholesky(torch.zeros(3, 3, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_products_with_a_triangle(rng, dtype):
+    rows, lower = torch.from_numpy(rng.normal(size=(2, 5, 7))).to(dtype), torch.from_numpy(np.tril(rng.normal(size=(7, 7)))).to(dtype)
+    kept = rows.clone()
+    for one in (rows, rows[:, ::2], rows[0]):
+        found = noise.lower_product(one, lower)
+        assert found.dtype == dtype and found.shape == one.shape
+        torch.testing.assert_close(found, one @ lower)
+    assert torch.equal(rows, kept)
