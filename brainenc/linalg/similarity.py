@@ -21,10 +21,11 @@ def row_blocks(n_rows: int, bytes_per_row: int, memory: int) -> Iterator[slice]:
         yield slice(start, min(start + step, n_rows))
 
 
-def double_centred(gram: Tensor) -> Tensor:
-    """Return HKH with H = I − 11'/n from row means, in O(n²)."""
+def double_centre_(gram: Tensor) -> Tensor:
+    """Turn symmetric matrices (…, n, n) into HKH, with H = I − 11'/n, in place and in O(n²); return them."""
     means = gram.mean(dim=-1)
-    return gram - means[..., :, None] - means[..., None, :] + means.mean(dim=-1)[..., None, None]
+    half = means - means.mean(dim=-1, keepdim=True) / 2
+    return gram.sub_(half[..., :, None]).sub_(half[..., None, :])
 
 
 def permuted(gram: Tensor, orders: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 
 from brainenc.linalg.kernel_curves import loo_predictions, spectral_errors, spectrum
 from brainenc.linalg.similarity import (
-    double_centred,
+    double_centre_,
     hsic,
     left_basis,
     nearest,
@@ -37,7 +37,7 @@ def test_blocks_cover_every_row_once():
 def test_double_centring(x):
     gram = (x @ x.T).numpy()
     H = np.eye(9) - 1 / 9
-    np.testing.assert_allclose(double_centred(torch.from_numpy(np.stack([gram, 2 * gram])))[1].numpy(), 2 * H @ gram @ H, atol=1e-12)
+    np.testing.assert_allclose(double_centre_(torch.from_numpy(np.stack([gram, 2 * gram])))[1].numpy(), 2 * H @ gram @ H, atol=1e-12)
 
 
 def test_distances_lose_no_digits_and_have_zeros(x):
@@ -52,7 +52,7 @@ def test_unbiased_hsic_is_unbiased():
     rng = np.random.default_rng(0)
     values = []
     for _ in range(400):
-        kernels = [double_centred(torch.from_numpy(z @ z.T)) for z in (rng.standard_normal((6, 9)), rng.standard_normal((6, 9)))]
+        kernels = [double_centre_(torch.from_numpy(z @ z.T)) for z in (rng.standard_normal((6, 9)), rng.standard_normal((6, 9)))]
         K, L = kernels
         values.append([float(hsic((K * L).sum(), K.diagonal(), L.diagonal(), debiased=d)) for d in (True, False)])
     mean, error = np.mean(values, axis=0), np.std(values, axis=0) / 20

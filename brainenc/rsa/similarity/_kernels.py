@@ -13,11 +13,12 @@ from brainenc.core.checks import one_of
 from brainenc.core.errors import InputError
 from brainenc.core.rng import generator
 from brainenc.linalg.device import to_tensor
-from brainenc.linalg.similarity import double_centred, hsic, permuted, row_blocks, squared_cross, squared_distances
+from brainenc.linalg.similarity import double_centre_, hsic, permuted, row_blocks, squared_cross, squared_distances
 
 Tensor = torch.Tensor
 FLOAT64 = np.dtype(np.float64)
-MEDIAN_ROWS = 4096
+MEDIAN_ROWS = 2048
+BLOCK = 2**21
 
 
 class Kernel(NamedTuple):
@@ -63,8 +64,11 @@ def kernel_of(
 
 def _of_points(kernel: Kernel) -> Kernel:
     """Return the kernel of points: as a Gram matrix where that fits, else with the row means that centre its blocks."""
-    if 24 * len(kernel.diagonal) ** 2 <= kernel.memory:
-        return of_gram(_raw(kernel, slice(None)), kernel)
+    if 12 * kernel.n**2 <= kernel.memory:
+        gram = torch.empty((kernel.n, kernel.n), dtype=torch.float64, device=kernel.diagonal.device)
+        for rows in row_blocks(kernel.n, 8 * kernel.n, BLOCK):  # small blocks stay in the cache
+            gram[rows] = _raw(kernel, rows)
+        return of_gram(gram, kernel)
     raw_mean = torch.cat([_raw(kernel, rows).mean(dim=1) for rows in _blocks(kernel)])
     means = raw_mean - raw_mean.mean() / 2  # K_ij − means_i − means_j is double-centred
     own = 0.0 if kernel.name == "distance" else 1.0
@@ -72,9 +76,9 @@ def _of_points(kernel: Kernel) -> Kernel:
 
 
 def of_gram(gram: Tensor, like: Kernel) -> Kernel:
-    """Return the kernel of a Gram matrix with the choices of another kernel."""
-    centred = double_centred(gram)
-    return _finished(like._replace(features=None, gram=centred, points=None, means=None, diagonal=centred.diagonal().clone()))
+    """Return the kernel of a Gram matrix, which is centred in place, with the choices of another kernel."""
+    double_centre_(gram)
+    return _finished(like._replace(features=None, gram=gram, points=None, means=None, diagonal=gram.diagonal().clone()))
 
 
 def alignment(a: Kernel, b: Kernel) -> float:
@@ -132,7 +136,7 @@ def inner(a: Kernel, b: Kernel) -> Tensor:
     if a.features is not None and b.features is not None:
         return squared_cross(a.features, b.features, a.memory)
     if a.gram is not None and b.gram is not None:
-        return (a.gram * b.gram).sum()
+        return torch.dot(a.gram.reshape(-1), b.gram.reshape(-1))
     if a.points is None and b.points is None:
         features, gram = (a.features, b.gram) if a.features is not None else (b.features, a.gram)
         return (features * (gram @ features)).sum()  # type: ignore[operator]
@@ -164,7 +168,7 @@ def subset(kernel: Kernel, rows: npt.NDArray[np.intp]) -> Kernel:
 
 
 def bandwidth(points: Tensor, sigma: float | str, fraction: float) -> float:
-    """Return σ: as given, or ``fraction`` times the median non-zero distance (of at most 4,096 rows drawn with a fixed seed)."""
+    """Return σ: as given, or ``fraction`` times the median non-zero distance (of at most 2,048 rows drawn with a fixed seed)."""
     if sigma != "median":
         if isinstance(sigma, str) or not np.isfinite(sigma) or sigma <= 0:
             raise InputError("sigma is a positive number or 'median'", where="sigma", got=repr(sigma))
@@ -173,8 +177,9 @@ def bandwidth(points: Tensor, sigma: float | str, fraction: float) -> float:
         raise InputError("fraction must be positive", where="fraction", got=fraction)
     if len(points) > MEDIAN_ROWS:
         points = points[torch.from_numpy(np.sort(generator(0, "median").permutation(len(points))[:MEDIAN_ROWS])).to(points.device)]
-    rows, columns = torch.triu_indices(len(points), len(points), 1, device=points.device)
-    distances = squared_distances(points, slice(None))[rows, columns]
+    place = torch.arange(len(points), device=points.device)
+    blocks = row_blocks(len(points), 8 * len(points), BLOCK)
+    distances = torch.cat([squared_distances(points, rows)[place[rows, None] < place] for rows in blocks])
     some = distances[distances > 0]
     if not len(some):
         raise InputError("all rows are equal, so there is no median distance", where="sigma", fix="give sigma as a number")
@@ -208,7 +213,7 @@ def centred_columns(x: npt.NDArray[Any], part: slice, device: torch.device) -> T
 
 
 def _blocks(kernel: Kernel) -> Any:
-    return row_blocks(kernel.n, 48 * kernel.n, kernel.memory)
+    return row_blocks(kernel.n, 48 * kernel.n, min(kernel.memory, 8 * BLOCK))
 
 
 def _raw(kernel: Kernel, rows: slice) -> Tensor:

@@ -40,7 +40,7 @@ def cka(
     estimator : {"biased", "debiased"}
     sigma : float or "median"
         Bandwidth of "rbf" of each side. "median": ``fraction`` times the median of the side's non-zero pairwise distances, over at most
-        4,096 rows drawn with a fixed seed.
+        2,048 rows drawn with a fixed seed.
     fraction : float
         Used with ``sigma="median"`` only.
     batch_size : int, optional
