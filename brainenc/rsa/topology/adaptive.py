@@ -15,7 +15,7 @@ from brainenc.core.errors import InputError
 from brainenc.core.html import facts
 from brainenc.linalg.dependence import distance_correlations, unit_centred
 from brainenc.linalg.ramps import FAMILIES, ramp
-from brainenc.linalg.ranks import to_square
+from brainenc.linalg.ranks import n_of_pairs, to_square
 from brainenc.metrics.resample import permutations
 from brainenc.nouns.rdms import RDMs
 from brainenc.rsa.topology.transforms import checked_values, thresholds, unit_values
@@ -93,7 +93,7 @@ def adaptive_test(
     scale : {"distance", "rank"}
         Thresholds are shares of the largest distance (as the authors do), or quantiles.
     n_permutations : int
-        Of all rows of x together; ties of a few samples make fewer than that distinct.
+        Of the samples of x, whole rows.
     units : array_like of shape (n_samples,), optional
         Samples of one label are exchanged together, see `brainenc.metrics.resample.permutations`.
     seed : int
@@ -129,10 +129,10 @@ def adaptive_test(
     first, second = _distances(x, "x"), _distances(y, "y")
     n = first.shape[-1]
     if second.shape[-1] != n:
-        raise InputError("x and y have different numbers of samples", where="adaptive_test", expected=_n_samples(n), got=_n_samples(second.shape[-1]))
+        raise InputError("x and y have different numbers of samples", where="adaptive_test", expected=n_of_pairs(n), got=n_of_pairs(second.shape[-1]))
     levels = np.linspace(0, 1, n_thresholds)
     row, column = np.triu_indices(n_thresholds, 1)
-    samples = _n_samples(n)
+    samples = n_of_pairs(n)
     orders = np.stack([np.arange(samples), *permutations(samples, n_permutations, seed, "adaptive", units=units)])
     a, b = (_transformed(one, levels, row, column, family, scale) for one in (first, second))
     found = distance_correlations(a, b, torch.from_numpy(orders)).numpy()
@@ -164,10 +164,6 @@ def _distances(samples: Any, name: str) -> torch.Tensor:
     if not np.isfinite(array).all():
         raise InputError(f"{int((~np.isfinite(array)).sum())} values are not finite", where=f"adaptive_test {name}", fix="drop those samples")
     return checked_values(pdist(array), f"adaptive_test {name}")
-
-
-def _n_samples(n_pairs: int) -> int:
-    return round((1 + (1 + 8 * n_pairs) ** 0.5) / 2)
 
 
 def _transformed(values: torch.Tensor, levels: Floats, row: Any, column: Any, family: str, scale: str) -> torch.Tensor:

@@ -74,7 +74,8 @@ def identify(
 
     Notes
     -----
-    The mean over a category's cells and the nested choice do not see the test data; the best cell does. A draw has fewer different groups
+    The mean over a category's cells and the nested choice do not see the test data; the best cell does. The nested choice may differ between
+    groups, so that its accuracy need not be that of any one cell. A draw has fewer different groups
     to learn from, so that bootstrapped accuracies tend to lie below that of the data: the intervals are wide on that side. A draw that
     leaves an item without a centroid counts its rows as wrong; one with too few different groups has no accuracy and is counted out.
 
