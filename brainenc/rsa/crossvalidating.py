@@ -57,7 +57,7 @@ def crossvalidate(
         Whether noise ceilings are wanted.
     folds_conditions, folds_subjects : int, optional
         By default 2 below 12 conditions, 3 below 24, 4 below 40, else 5; and 2 below 6 subjects, 3 below 12, 4 below 20, else 5. Inside a
-        sample the default is for the expected number of different ones.
+        sample the default is for the expected number of different ones, and what is asked for is cut down to what the sample allows.
     n_assignments : int
         Random assignments to folds, whose scores are averaged. With two or more the variance that the choice of folds adds to the
         bootstrap is taken away (see `corrected_covariance`).
@@ -107,6 +107,8 @@ def crossvalidate(
     jobs = [make_job(stack, groups.one_each(values, g), method, sigma_k, ceiling) for g in range(len(groups.rows))]
     parts = [_group(job, draws, folds, asked, n_assignments, seed, progress) for job in jobs]
     provenance = {
+        "metric": data.metric, "n_averaged": [int(np.bincount(codes).max()) for codes in groups.codes],
+        "n_pairs_left_out": [0 if job.keep is None else int((~job.keep).sum()) for job in jobs],
         "folds": {"conditions": folds[0], "subjects": folds[1]}, "n_assignments": n_assignments,
         "n_failed_draws": [part.n_failed for part in parts], "n_undefined_folds": [part.found.undefined.tolist() for part in parts],
         "weights": [_mean_weights(stack, rows, part.found) for part in parts],

@@ -15,12 +15,12 @@ from brainenc.core.errors import InputError
 from brainenc.linalg.device import resolve_device
 from brainenc.nouns.evaluation import Evaluation
 from brainenc.nouns.rdms import RDMs
-from brainenc.rsa._evaluating_flexible import evaluate_flexible
 from brainenc.rsa._forms import REGISTRY
 from brainenc.rsa._inputs import Groups, groups_of, model_stack
 from brainenc.rsa._samples import engine
 from brainenc.rsa.bootstrapping import Draws, Resampled, draw, resample_group
 from brainenc.rsa.ceilings import known_pairs
+from brainenc.rsa.crossvalidating import crossvalidate
 from brainenc.rsa.flexible import Flexible
 from brainenc.rsa.permuting import permutation_test
 
@@ -76,7 +76,7 @@ def evaluate(
     device : str
         ``"cpu"``, ``"cuda"`` or ``"auto"``.
     folds_conditions, folds_subjects, n_assignments : int, optional
-        Of the cross-validation of flexible models, see `crossvalidate`; samples have the default folds.
+        Of the cross-validation of flexible models, see `crossvalidate`.
 
     Returns
     -------
@@ -106,7 +106,7 @@ def evaluate(
     if isinstance(models, Flexible) or (isinstance(models, Mapping) and any(not isinstance(model, RDMs) for model in models.values())):
         if permutations:
             raise InputError("flexible models have no permutation test", where=WHERE, fix="test the RDM that a fit to other data predicts")
-        return evaluate_flexible(
+        return crossvalidate(
             models, data, method=method, by=by, subject=subject, subjects=subjects, conditions=conditions, n=n, seed=seed, ceiling=ceiling, sigma_k=sigma_k,
             nan=nan, folds_conditions=folds_conditions, folds_subjects=folds_subjects, n_assignments=n_assignments,
         )  # fmt: skip
