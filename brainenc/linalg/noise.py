@@ -150,7 +150,7 @@ def cholesky(matrix: Tensor) -> Tensor:
     if bool(info.any()):
         raise InputError(
             "the noise covariance is singular and has no inverse", where=f"noise model of {matrix.shape[-1]} channels",
-            expected="a positive definite matrix", got=f"not positive definite at channel {int(info.max())}",
+            expected="variance of its own in every channel", got=f"not positive definite at channel {int(info.max())}",
             fix='shrink it: method="schaefer_strimmer" or "ledoit_wolf"',
         )  # fmt: skip
     return lower

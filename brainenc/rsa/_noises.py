@@ -32,12 +32,13 @@ def noise_for_groups(noise: Any, part: Trials, metric: str) -> Noises:
         return Noises([estimated(part, [group], method) for group in range(len(part.values))], shared=False)
     found = per_fold(noise, part, metric)
     first = found[0] if isinstance(found, list) else found
-    wanted = part.values.shape[2]
-    if first.n_channels == wanted and (part.channels is None or len(part.channels) > 1 or _all_channels(part.channels[0])):
+    wanted, total = part.values.shape[2], part.n_total or part.values.shape[2]
+    if first.n_channels == total and part.channels is not None and total != wanted:
+        return Noises([[one.take(index) for one in found] if isinstance(found, list) else found.take(index) for index in part.channels], shared=False)
+    if first.n_channels == wanted and (total == wanted or part.alike):
         return Noises([found], shared=True)
-    if part.channels is None or first.n_channels <= int(part.channels.max()):
-        raise InputError("patterns and noise model have different channels", where=f"noise of {part.name!r}", expected=wanted, got=first.n_channels)
-    return Noises([[one.take(index) for one in found] if isinstance(found, list) else found.take(index) for index in part.channels], shared=False)
+    expected = f"{total} channels, or the {wanted} of each group" if part.alike else f"{total} channels"
+    raise InputError("patterns and noise model have different channels", where=f"noise of {part.name!r}", expected=expected, got=first.n_channels)
 
 
 def as_model(noise: Any) -> NoiseModel:
@@ -64,10 +65,6 @@ def per_fold(noise: Any, part: Trials, metric: str) -> NoiseModel | list[NoiseMo
     if len(noise) != len(part.folds):
         raise InputError("noise models and folds differ in number", where=f"noise of {part.name!r}", expected=f"{len(part.folds)} folds", got=len(noise))
     return [as_model(one) for one in noise]
-
-
-def _all_channels(index: npt.NDArray[np.intp]) -> bool:
-    return bool((index == np.arange(len(index))).all())
 
 
 def residual_cells(part: Trials) -> npt.NDArray[np.intp]:

@@ -27,7 +27,8 @@ class Trials:
 
     ``values`` (n_groups, n_samples, n_channels); ``condition`` and ``fold`` (n_samples,) codes into ``table`` and ``folds``; ``weight``
     (n_samples,) how many measurements each row is the mean of; ``rows`` one row a group; ``channels`` (n_groups, n_channels) places among the
-    channels of the data set, None for all of them.
+    channels of the data set (of which there are ``n_total``), None for all of them; ``alike`` where these are the same channels in every group,
+    as in the times of epochs.
     """
 
     values: npt.NDArray[Any]
@@ -39,6 +40,8 @@ class Trials:
     rows: pd.DataFrame
     channels: Index | None
     name: str
+    n_total: int | None = None
+    alike: bool = False
 
     @property
     def n_conditions(self) -> int:
@@ -194,7 +197,9 @@ def _from_responses(data: Responses, facts: dict[str, Any], labels: Labels, by: 
             rows = data.targets.iloc[index[:, 0]][columns].reset_index(drop=True)
             rows = pd.concat([pd.DataFrame([facts] * len(rows), index=rows.index), rows], axis=1)
             values = np.moveaxis(data.values[:, index], 1, 0) if stop - start > 1 else data.values[:, index[0]][None]
-            out.append(Trials(values, **made, rows=rows, channels=index, name=data.name))
+            names = data.targets["channel"].to_numpy()[index] if "channel" in data.targets else None
+            alike = names is not None and bool((names == names[0]).all()) and len(set(names[0])) == len(names[0])
+            out.append(Trials(values, **made, rows=rows, channels=index, name=data.name, n_total=data.n_targets, alike=alike))
             start = stop
     return out
 

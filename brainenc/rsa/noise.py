@@ -118,7 +118,7 @@ class NoiseModel:
             return np.array(self.matrix)
         if self._is_low_rank():
             return kernels.low_rank_inverse(*self._tensors()).numpy()
-        return _inverse(torch.from_numpy(self.covariance())).numpy()
+        return _inverse(torch.from_numpy(self._regular())).numpy()
 
     def whiten(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
         """Return X in channels in which the noise is white: Y with Y Y' = X Σ⁻¹ X'; shape (…, n_channels), dtype as X."""
@@ -162,8 +162,17 @@ class NoiseModel:
         if self.holds == "precision":
             half = kernels.cholesky(torch.from_numpy(np.array(self.matrix)).to(device))
             return lambda rows: kernels.lower_product(rows, half.to(rows.dtype))
-        lower = kernels.cholesky(torch.from_numpy(self.covariance()).to(device))
+        lower = kernels.cholesky(torch.from_numpy(self._regular()).to(device))
         return lambda rows: kernels.dense_whiten(rows, lower)
+
+    def _regular(self) -> Floats:
+        """Return the covariance, unless it is known to be singular before it is formed."""
+        if self.factor is not None and len(self.factor) < self.n_channels:
+            raise InputError(
+                "the noise covariance is singular and has no inverse", where=repr(self), expected=f"more than {self.n_channels} rows of residuals",
+                got=len(self.factor), fix='shrink it: method="schaefer_strimmer" or "ledoit_wolf"',
+            )  # fmt: skip
+        return self.covariance()
 
     def _is_low_rank(self) -> bool:
         return self.factor is not None and self.diagonal is not None and len(self.factor) < self.n_channels and bool((self.diagonal > 0).all())
@@ -175,6 +184,9 @@ class NoiseModel:
     def _check(self, n_channels: int) -> None:
         if n_channels != self.n_channels:
             raise InputError("patterns and noise model have different channels", where="NoiseModel", expected=self.n_channels, got=n_channels)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return NoiseModel, (self.method, self.diagonal, self.factor, self.matrix, self.holds, self.shrinkage, self.dof, self.n_samples)
 
     def __repr__(self) -> str:
         what = f"shrinkage {self.shrinkage:.3f}, dof {self.dof:g}" if self.holds == "factors" else self.holds

@@ -107,6 +107,9 @@ def test_responses_bring_their_times(rng, clip, contacts):
     found = be.rsa.rdm_movie(brain, metric="crossnobis")
     np.testing.assert_allclose(found.values, be.rsa.rdm_movie(values, TIMES, metric="crossnobis", **labels).values, rtol=1e-10)
     np.testing.assert_allclose(be.rsa.rdm(brain, metric="crossnobis", by="time").values, found.values, rtol=1e-10)
+    model = be.rsa.noise_model(rng.normal(size=(20, P)))
+    expected = be.rsa.rdm_movie(brain, metric="crossnobis", noise=model).values
+    np.testing.assert_allclose(be.rsa.rdm(brain, metric="crossnobis", by="time", noise=model).values, expected, rtol=1e-10)
     assert found.rdms["subject"].unique().tolist() == ["x"] and found.rdms["time"].tolist() == TIMES.tolist()
     shuffled = brain.take_targets(rng.permutation(brain.n_targets))
     np.testing.assert_allclose(be.rsa.rdm_movie(shuffled, metric="crossnobis").values, found.values, rtol=1e-10)

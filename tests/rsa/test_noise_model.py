@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -116,6 +118,15 @@ def test_models_cannot_be_written_to(rng):
         model.method = "x"
 
 
+def test_models_travel_to_other_processes(rng):
+    model = be.rsa.noise_model(rng.normal(size=(9, 4)))
+    X = rng.normal(size=(3, 4))
+    white = model.whiten(X)
+    back = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(back.whiten(X), white)
+    assert back.shrinkage == model.shrinkage and back.dof == model.dof
+
+
 def test_what_is_refused(rng):
     rows = rng.normal(size=(9, 4))
     for change, message in [
@@ -133,6 +144,8 @@ def test_what_is_refused(rng):
         be.rsa.noise_model(rows, method="shrinkage")
     with pytest.raises(InputError, match=r"singular.*Shrink it"):
         be.rsa.noise_model(rng.normal(size=(3, 9)), method="full").whiten(np.ones((2, 9)))
+    with pytest.raises(InputError, match=r"singular.*Shrink it"):  # ten rows of rank five
+        be.rsa.noise_model(rng.normal(size=(10, 8)), conditions=np.repeat(np.arange(5), 2), method="full").precision()
     with pytest.raises(InputError, match="different channels"):
         be.rsa.noise_model(rows).whiten(np.ones((2, 5)))
     with pytest.raises(InputError, match="symmetric"):

@@ -89,7 +89,7 @@ def test_pairs_of_folds_can_weigh_the_same(rng):
     np.testing.assert_allclose(found, expected, rtol=1e-10)
 
 
-@pytest.mark.parametrize(("dtype", "offset", "tolerance"), [(np.float64, 1e6, 1e-8), (np.float32, 1e3, 1e-3)])
+@pytest.mark.parametrize(("dtype", "offset", "tolerance"), [(np.float64, 1e6, 1e-9), (np.float32, 1e3, 1e-4)])
 @pytest.mark.parametrize("metric", ["euclidean", "crossnobis"])
 def test_an_offset_changes_nothing_but_rounding(rng, metric, dtype, offset, tolerance):
     """What is left is the rounding of the data themselves: 6e-5 of values of 1,000 in float32."""
@@ -299,6 +299,8 @@ def test_one_rdm_for_each_region(responses):
     local = be.rsa.rdm(responses, metric="mahalanobis", by="roi", noise=model)
     alone = be.rsa.rdm(responses.where(roi="V4"), metric="mahalanobis", noise=model.take(np.arange(3, 8)))
     np.testing.assert_allclose(local.values[1], alone.values[0], rtol=1e-10)
+    with pytest.raises(InputError, match="expected 8 channels, got 5"):  # as many as V4 has: it would not be said of which
+        be.rsa.rdm(responses, metric="mahalanobis", by="roi", noise=be.rsa.noise_model(responses.where(roi="V4")))
 
 
 def test_features_and_layers(features, responses):
@@ -384,7 +386,7 @@ def test_what_is_refused(rng, responses):
         ({"metric": "euclidean", "conditions": condition, "noise": "full"}, "would ignore it"),
         ({"metric": "mahalanobis", "conditions": condition}, "needs a noise model"),
         ({"metric": "mahalanobis", "noise": "full"}, "measured once"),
-        ({"metric": "mahalanobis", "noise": np.eye(6)}, "expected 7, got 6"),
+        ({"metric": "mahalanobis", "noise": np.eye(6)}, "expected 7 channels, got 6"),
         ({"metric": "mahalanobis", "conditions": condition, "noise": [np.eye(P)] * 4}, "no folds"),
         ({"metric": "crossnobis", "conditions": condition, "folds": fold, "noise": [np.eye(P)] * 3}, "expected 4 folds, got 3"),
         ({"metric": "crossnobis", "conditions": condition, "folds": fold, "noise": {0: np.eye(P)}}, "folds without a noise model"),
@@ -420,8 +422,8 @@ def test_crossnobis_of_noise_is_zero_on_average(rng):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("folds", [2, 3, 8])
-@pytest.mark.parametrize("noise", [None, "schaefer_strimmer", "ledoit_wolf", "diagonal"])
+@pytest.mark.parametrize("folds", [2, 8])
+@pytest.mark.parametrize("noise", [None, "schaefer_strimmer", "diagonal"])
 @pytest.mark.parametrize("balanced", [True, False])
 def test_crossnobis_is_unbiased_whatever_the_design(folds, noise, balanced):
     means = []
