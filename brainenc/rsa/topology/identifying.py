@@ -97,12 +97,11 @@ def identify(
     one_of(transform, ("rgtm", "rgdm"), "transform")
     design = _design(rdms, item, group, nested)
     swept = sweep(rdms, l, u, transform=transform, memory=memory)
-    weights, pairs = _draws(rdms, design, n_bootstrap, stimuli, seed)
-    labels = _permuted(design, n_permutations, seed)
-    found = _Found.empty(2 + len(swept.grid), design, len(weights), len(labels))
+    chances = _Chances(*_draws(rdms, design, n_bootstrap, stimuli, seed), _permuted(design, n_permutations, seed), nested)
+    found = _Found.empty(2 + len(swept.grid), design, len(chances.weights), len(chances.labels))
     for index, values in _entries(rdms, swept):
-        _score(found, index, values, design, _Chances(weights, pairs, labels, nested))
-    return _wrap(found, design, swept.grid, transform, nested, (group, "conditions") if stimuli else (group,), seed, weights, rdms)
+        _score(found, index, values, design, chances)
+    return _wrap(found, design, swept, chances, seed)
 
 
 class _Chances(NamedTuple):
@@ -251,15 +250,15 @@ def _confusion(shares: Floats, design: _Design) -> Floats:
     return np.asarray(rows @ shares)
 
 
-def _wrap(
-    found: _Found, design: _Design, grid: Grid, transform: str, nested: bool, resampled: tuple[str, ...], seed: int, weights: torch.Tensor, rdms: RDMs,
-) -> Identification:  # fmt: skip
-    n_draws, n_permutations = len(weights), len(found.by_group) - 1 - len(weights)
+def _wrap(found: _Found, design: _Design, swept: Sweep, chances: _Chances, seed: int) -> Identification:
+    grid, nested, weights, rdms = swept.grid, chances.nested, chances.weights, swept.rdms
+    n_draws, n_permutations = len(weights), len(chances.labels)
+    resampled = () if not n_draws else (design.names[1],) if chances.pairs is None else (design.names[1], "conditions")
     rows = (design.member > 0).sum(axis=0)
     times = np.concatenate([np.ones((1, len(rows))), weights.numpy(), np.ones((n_permutations, len(rows)))]) * rows
     accuracy = _weighted(found.by_group, times[:, None])
     frame = pd.DataFrame({"transform": ["raw", "rank"], "l": np.nan, "u": np.nan, "category": None})
-    entries = pd.concat([frame.astype({"category": object}), grid.frame().assign(transform=transform)], ignore_index=True)
+    entries = pd.concat([frame.astype({"category": object}), grid.frame().assign(transform=swept.transform)], ignore_index=True)
     choice, outer = _choose(found, nested)
     over = _weighted(outer, times) if nested else np.full(len(times), np.nan)
     chosen = grid.frame().iloc[choice[0]].reset_index(drop=True) if nested else pd.DataFrame(columns=["l", "u", "category"])
@@ -270,8 +269,8 @@ def _wrap(
     draws = slice(1, 1 + n_draws)
     return Identification(
         entries, grid, *design.names, design.items, design.groups, accuracy[0], found.by_group[0], found.confusion, found.discriminability,
-        float(over[0]), chosen, accuracy[draws], over[draws], accuracy[1 + n_draws :], over[1 + n_draws :], resampled if n_draws else (), seed,
-        {"metric": rdms.metric, "transform": transform, "n_conditions": rdms.n_conditions},
+        float(over[0]), chosen, accuracy[draws], over[draws], accuracy[1 + n_draws :], over[1 + n_draws :], resampled, seed,
+        {"metric": rdms.metric, "transform": swept.transform, "n_conditions": rdms.n_conditions},
     )  # fmt: skip
 
 
