@@ -17,7 +17,6 @@ from brainenc.linalg.centroids import group_sums, leave_one_out, true_shares
 from brainenc.metrics.resample import bootstrap_weights, permutations
 from brainenc.nouns.rdms import RDMs
 from brainenc.nouns.tables import need_column, text_ids
-from brainenc.rsa.topology.grids import Grid
 from brainenc.rsa.topology.identification import Identification
 from brainenc.rsa.topology.sweeping import Sweep, sweep
 from brainenc.rsa.topology.transforms import checked_values, unit_values
