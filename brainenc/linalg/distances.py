@@ -139,8 +139,9 @@ def angles(patterns: Tensor, valid: Tensor | None = None, *, centered: bool) -> 
         gram = product(patterns)
         norm = gram.diagonal(dim1=-2, dim2=-1).sqrt()
         scale = torch.where(norm > least, norm, torch.full_like(norm, torch.nan)).reciprocal()
+        gram.mul_(scale[..., None]).mul_(scale[..., None, :])
         flat = gram.reshape(*gram.shape[:-2], -1).index_select(-1, rows * gram.shape[-1] + columns)
-        return (1.0 - flat * (scale.index_select(-1, rows) * scale.index_select(-1, columns))).clamp_min(0.0)
+        return flat.neg_().add_(1.0).clamp_min_(0.0)
     norm = torch.linalg.vector_norm(patterns, dim=-1)  # squares of small float32 values vanish in a product
     unit = patterns / torch.where(norm > least, norm, torch.full_like(norm, torch.nan))[..., None]
     return (1.0 - product(unit).reshape(*patterns.shape[:-2], -1).index_select(-1, rows * patterns.shape[-2] + columns)).clamp_min(0.0)

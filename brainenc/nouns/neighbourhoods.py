@@ -79,23 +79,15 @@ class Neighbourhoods:
         >>> near.sizes.tolist(), near[1].tolist()
         ([2, 3, 2], [0, 1, 2])
         """
-        rows: list[npt.NDArray[np.int32]] = []
-        sizes: list[int] = []
-        for given in lists:
-            row = np.asarray(given, dtype=np.intp).reshape(-1)
-            if len(row) > 1 and not (np.diff(row) > 0).all():
-                row = np.sort(row)
-                if (np.diff(row) == 0).any():
-                    raise InputError("a neighbourhood lists a target twice", where=f"neighbourhood {len(sizes)}", got=row.tolist()[:12])
-            if len(row) and (row[0] < 0 or row[-1] >= n_targets):
-                raise InputError("a neighbourhood points outside the targets", where=f"neighbourhood {len(sizes)}", expected=f"0 to {n_targets - 1}", got=row)
-            rows.append(row.astype(np.int32))
-            sizes.append(len(row))
-        who = np.arange(len(sizes)) if centres is None else np.asarray(centres)
-        if len(who) != len(sizes):
-            raise InputError("neighbourhoods and centres differ in number", where="Neighbourhoods", expected=len(sizes), got=len(who))
+        rows = [np.asarray(given, dtype=np.int32).reshape(-1) for given in lists]
+        who = np.arange(len(rows)) if centres is None else np.asarray(centres)
+        if len(who) != len(rows):
+            raise InputError("neighbourhoods and centres differ in number", where="Neighbourhoods", expected=len(rows), got=len(who))
+        starts = np.zeros(len(rows) + 1, dtype=np.int64)
+        np.cumsum([len(row) for row in rows], out=starts[1:])
         flat = np.concatenate(rows) if rows else np.empty(0, dtype=np.int32)
-        return cls(centres=who, indices=flat, starts=np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)]), n_targets=n_targets, **rest)
+        _sort_rows(flat, starts)
+        return cls(centres=who, indices=flat, starts=starts, n_targets=n_targets, **rest)
 
     @property
     def sizes(self) -> Index:
@@ -147,3 +139,14 @@ class Neighbourhoods:
 
     def _repr_html_(self) -> str:
         return facts("Neighbourhoods", {"centres": len(self), "targets": self.n_targets, "what": self.description, "median size": int(np.median(self.sizes))})
+
+
+def _sort_rows(flat: npt.NDArray[np.int32], starts: npt.NDArray[np.int64]) -> None:
+    """Sort each list in place; one that names a target twice is refused."""
+    falls = np.flatnonzero(flat[1:] <= flat[:-1]) + 1
+    inside = falls[~np.isin(falls, starts)]
+    for row in np.unique(np.searchsorted(starts, inside, side="right") - 1):
+        part = flat[starts[row] : starts[row + 1]]
+        part.sort()
+        if (part[1:] == part[:-1]).any():
+            raise InputError("a neighbourhood lists a target twice", where=f"neighbourhood {row}", got=part.tolist()[:12])

@@ -174,9 +174,9 @@ def _run_group(job: Job, group: list[Subject]) -> None:
             name = fingerprint.of_json([key, one.name])
             folder = None if options.store is None else options.store.root
             job.keepers[one.name] = Keeper(len(near), one.patterns.n_pairs, folder, name, budget)
-    keep = (lambda subject, positions, rdms: job.keepers[group[subject].name].keep(positions, rdms)) if options.return_rdms else None
+    keepers = [job.keepers[one.name] for one in group] if options.return_rdms else []
     label = f"searchlight {', '.join(one.name for one in group[:3])}"
-    found, known = run(stream, blocks, store=options.store, key=key, keep=keep, n_jobs=options.n_jobs, progress=options.progress, label=label)
+    found, known = run(stream, blocks, store=options.store, key=key, keepers=keepers, n_jobs=options.n_jobs, progress=options.progress, label=label)
     job.from_store, job.n_blocks = job.from_store + known, job.n_blocks + len(blocks)
     n_entries = found[0].shape[2]
     for subject, one in enumerate(group):

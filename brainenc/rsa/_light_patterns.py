@@ -56,7 +56,7 @@ class Gathered:
     def rdms(self, targets: Tensor) -> Tensor:
         """Return RDMs (n_centres, n_pairs) of the neighbourhoods (n_centres, size), as `brainenc.rsa.rdm` gives them."""
         how, size = self.how, targets.shape[1]
-        cells = Cells(self.table[targets].mT, self.counts, self.condition, self.fold, self.n_conditions, self.n_folds)
+        cells = Cells(_rows(self.table, targets).mT, self.counts, self.condition, self.fold, self.n_conditions, self.n_folds)
         if isinstance(self.noise, list):
             total, channels = self._fold_by_fold(cells, targets)
         else:
@@ -110,7 +110,7 @@ class SharedNoise:
         if self.matrix is not None:
             return kernels.dense_whiten(rows, kernels.cholesky(self.matrix[targets[:, :, None], targets[:, None, :]]))
         assert self.diagonal is not None and self.factor is not None
-        return _whitened(rows, self.diagonal[targets], self.factor[targets].mT)
+        return _whitened(rows, self.diagonal[targets], _rows(self.factor, targets).mT)
 
     def bytes_of(self, size: int) -> int:
         """Return the working memory of one neighbourhood."""
@@ -133,12 +133,17 @@ class LocalNoise:
 
     def white(self, rows: Tensor, targets: Tensor) -> Tensor:
         """Return rows (n_centres, n_rows, size) in channels in which the noise of each neighbourhood is white."""
-        diagonal, factor, _ = kernels.estimate(self.residuals[targets].mT.to(torch.float64), self.dof, self.method)
+        diagonal, factor, _ = kernels.estimate(_rows(self.residuals, targets).mT.to(torch.float64), self.dof, self.method)
         return _whitened(rows, diagonal, factor)
 
     def bytes_of(self, size: int) -> int:
         """Return the working memory of one neighbourhood."""
         return 8 * (4 * size * size + 4 * size * self.residuals.shape[1])
+
+
+def _rows(table: Tensor, targets: Tensor) -> Tensor:
+    """Return ``table[targets]`` (n_centres, size, n_columns); index_select copies whole rows, several times as fast."""
+    return table.index_select(0, targets.reshape(-1)).reshape(*targets.shape, table.shape[1])
 
 
 def _whitened(rows: Tensor, diagonal: Tensor, factor: Tensor) -> Tensor:

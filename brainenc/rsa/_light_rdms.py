@@ -43,7 +43,7 @@ class Keeper:
                     "these RDMs do not fit the memory budget", where="return_rdms", expected=f"at least {human_bytes(need)}", got=human_bytes(budget),
                     fix="give store=, and they are kept in a file there; or raise memory=",
                 )  # fmt: skip
-            self.values: npt.NDArray[np.float64] = np.full((n_centres, n_pairs), np.nan)
+            self.values: npt.NDArray[np.float64] = np.empty((n_centres, n_pairs))  # every row is written: only rows that are touched take memory
         else:
             with atomic.write_errors(self.path):
                 self.path.parent.mkdir(parents=True, exist_ok=True)

@@ -22,12 +22,14 @@ from brainenc.core.checks import human_bytes, parse_bytes
 from brainenc.core.errors import InputError
 from brainenc.io.store import Store
 from brainenc.nouns.neighbourhoods import Neighbourhoods
+from brainenc.rsa._light_rdms import Keeper
 
 logger = logging.getLogger(__name__)
 Floats = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
+Keep = Callable[[int, Index, Floats], None]
 BLOCK = 1024
-BATCH_BYTES = 4 * 2**20
+BATCH_BYTES = 8 * 2**20
 SCHEMA = 1
 
 
@@ -81,21 +83,20 @@ class Stream:
             raise InputError("the memory budget is too small for this block", where="memory", got=human_bytes(self.budget), fix=f"use block={largest}")
         return [order[start : start + step] for start in range(0, len(order), step)]
 
-    def compute(self, positions: Index, *, keep: bool) -> tuple[Floats, list[Floats]]:
-        """Return the scores (n_subjects, n_positions, n_entries) at these positions and, where they are kept, the RDMs of each subject.
+    def compute(self, positions: Index, keep: Keep | None) -> Floats:
+        """Return the scores (n_subjects, n_positions, n_entries) at these positions; ``keep`` is given the RDMs.
 
         RDMs are scored batch by batch, while they are in the cache.
         """
         scores: list[Floats] = []
-        kept = [np.empty((len(positions) if keep else 0, p.n_pairs)) for p in self.patterns]
         for places in self._batches(positions):
             targets = torch.from_numpy(self.near.batch(positions[places])).to(self.device)
             rdms = [patterns.rdms(targets) for patterns in self.patterns]
             scores.append(self.score(rdms))
-            if keep:
-                for held, found in zip(kept, rdms, strict=True):
-                    held[places[0] : places[-1] + 1] = found.cpu().numpy()
-        return np.concatenate(scores, axis=1), kept
+            if keep is not None:
+                for subject, found in enumerate(rdms):
+                    keep(subject, positions[places], found.cpu().numpy())
+        return np.concatenate(scores, axis=1)
 
     def _batches(self, positions: Index) -> Iterator[Index]:
         """Yield runs of consecutive positions of one size, short enough for the budget and the cache."""
@@ -113,8 +114,7 @@ class Stream:
 
 
 def run(
-    stream: Stream, blocks: list[Index], *, store: Store | None, key: str, keep: Callable[[int, Index, npt.NDArray[Any]], None] | None,
-    n_jobs: int, progress: bool | None, label: str,
+    stream: Stream, blocks: list[Index], *, store: Store | None, key: str, keepers: Sequence[Keeper], n_jobs: int, progress: bool | None, label: str,
 ) -> tuple[list[Floats], int]:  # fmt: skip
     """Return the scores (n_subjects, n_centres, n_entries) of every block, and how many of the blocks were found in the store.
 
@@ -129,28 +129,24 @@ def run(
     store : Store, optional
     key : str
         Fingerprint of all inputs.
-    keep : callable, optional
-        Takes (subject, positions, RDMs).
+    keepers : sequence of Keeper
+        Take the RDMs of each subject; none where they are not asked for.
     n_jobs, progress, label
         Threads, the progress bar, and its name.
     """
     done = 0
 
     def one(positions: Index) -> tuple[Floats, bool]:
-        name = fingerprint.of_json({"step": "rsa.searchlight", "schema": SCHEMA, "inputs": key, "centres": positions, "rdms": keep is not None})
+        name = fingerprint.of_json({"step": "rsa.searchlight", "schema": SCHEMA, "inputs": key, "centres": positions, "rdms": bool(keepers)})
         found = store.get(name) if store is not None else None
         if found is not None:
-            if keep is not None:
-                for subject in range(len(stream.patterns)):
-                    keep(subject, positions, found.array(f"rdms-{subject}.npy", mmap=True))
+            for subject, keeper in enumerate(keepers):
+                keeper.keep(positions, found.array(f"rdms-{subject}.npy", mmap=True))
             return found.array("scores.npy"), True
-        scores, rdms = stream.compute(positions, keep=keep is not None)
-        files: dict[str, Any] = {"scores.npy": scores}
-        if keep is not None:
-            for subject, values in enumerate(rdms):
-                files[f"rdms-{subject}.npy"] = values
-                keep(subject, positions, values)
+        keep: Keep | None = (lambda subject, where, rdms: keepers[subject].keep(where, rdms)) if keepers else None
+        scores = stream.compute(positions, keep)
         if store is not None:
+            files = {"scores.npy": scores} | {f"rdms-{subject}.npy": keeper.values[positions] for subject, keeper in enumerate(keepers)}
             store.put(name, files, meta={"step": "rsa.searchlight", "inputs": key, "n_centres": len(positions)})
         return scores, False
 

@@ -31,11 +31,11 @@ def _kill_after(monkeypatch, n):
     """Let ``n`` blocks be computed, then die."""
     compute, calls = _light_stream.Stream.compute, []
 
-    def dying(self, positions, *, keep):
+    def dying(self, positions, keep):
         calls.append(1)
         if len(calls) > n:
             raise _Killed
-        return compute(self, positions, keep=keep)
+        return compute(self, positions, keep)
 
     monkeypatch.setattr(_light_stream.Stream, "compute", dying)
     return calls
