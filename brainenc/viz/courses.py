@@ -92,7 +92,7 @@ def time_matrix(
     evaluation: Evaluation,
     *,
     rows: str = "time",
-    columns: str = "time_b",
+    columns: str = "time_test",
     model: str | None = None,
     alpha: float = ALPHA,
     title: str | None = None,
@@ -105,7 +105,7 @@ def time_matrix(
         With two columns of times (s) in ``groups``. Pairs that are not there stay grey; a matrix of which one half is there is shown whole
         only if both orders were evaluated.
     rows, columns : str
-        The columns of times that run upwards and to the right.
+        The columns of times that run upwards and to the right, as `brainenc.rsa.temporal_generalization` names them.
     model : str, optional
         Only this one; the first 9 when not given.
     alpha : float
@@ -297,4 +297,4 @@ def _outline(ax: Any, mask: npt.NDArray[np.bool_], edges: tuple[Floats, Floats])
 
 
 def _axis(column: str) -> str:
-    return "time (ms)" if column == "time" else style.plain(f"{column.replace('_', ' ')} (ms)")
+    return {"time": "time (ms)", "time_test": "test time (ms)"}.get(column, style.plain(f"{column.replace('_', ' ')} (ms)"))

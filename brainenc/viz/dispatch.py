@@ -28,6 +28,7 @@ KINDS: dict[str, dict[str, str]] = {
         "counts": "brainenc.viz.tagging:tag_counts",
     },
     "TagSelection": {"counts": "brainenc.viz.tagging:tag_counts"},
+    "Identification": {"triangle": "brainenc.viz.triangles:triangle"},
     "Evaluation": {
         "bars": "brainenc.viz.comparisons:model_bars",
         "course": "brainenc.viz.courses:time_course",
@@ -41,7 +42,7 @@ def plot(noun: Any, kind: str | None = None, **options: Any) -> Any:
 
     Parameters
     ----------
-    noun : Scores, Evaluation, RDMs, Responses, FeatureSpace or StimulusSet
+    noun : Scores, Evaluation, Identification, RDMs, Responses, FeatureSpace or StimulusSet
     kind : str, optional
         For scores "heatmap" (default), "profiles", "ceiling", "map", "winners" or "models" (searchlights); for evaluations "bars" (default),
         "course" or "matrix"; for RDMs "panels" (default) or "mds"; the other nouns have one kind each.

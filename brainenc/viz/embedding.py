@@ -45,7 +45,7 @@ def mds_map(
     of : {"conditions", "rdms"}
         What the points of `RDMs` are.
     category : str, optional
-        Column that colours the points; "auto" takes ``category`` (of RDMs: ``roi``, else ``model``), None draws one colour.
+        Column that colours the points; "auto" takes ``category`` (where there is none ``roi``, else ``model``), None draws one colour.
     label : str, optional
         Column with names to be written at the points; by default the conditions, or what tells the RDMs apart, for up to 60 points.
     stimuli : StimulusSet, optional
@@ -116,7 +116,9 @@ def _points(data: Any, of: str, label: str | None) -> _Points:
         column = label or next((c for c in ("label", "condition", "stimulus_id") if c in table), None)
         names = None if column is None else need_column(table, column, "mds_map").astype(str).tolist()
         ids = table["stimulus_id"].astype(str).tolist() if "stimulus_id" in table else names or [str(i) for i in range(len(table))]
-        return _Points(xy, table, ids, names if label or len(table) <= MAX_LABELS else None, f"{len(table)} points", "", "table")
+        known = table["stress"].dropna().unique() if "stress" in table else []
+        note = f"Multidimensional scaling, stress {style.number(float(known[0]))} (0: the distances are kept)" if len(known) == 1 else ""
+        return _Points(xy, table, ids, names if label or len(table) <= MAX_LABELS else None, f"{len(table)} points", note, "table")
     if not isinstance(data, RDMs):
         raise InputError("cannot be mapped", where="mds_map", expected="RDMs or a table with x and y", got=type(data).__name__)
     square, table, ids, note = _of_rdms(data) if of == "rdms" else _of_conditions(data)
@@ -187,7 +189,7 @@ def scale_plane(square: Floats, *, steps: int = MAX_STEPS) -> tuple[Floats, floa
 
 
 def _auto(points: _Points, category: str | None) -> str | None:
-    if category != "auto" or points.of != "rdms":
+    if category != "auto" or points.of == "conditions" or cond.DEFAULT_COLUMN in points.table:
         return category
     for name in ("roi", "model"):
         if name in points.table and 1 < points.table[name].nunique() <= cond.MAX_CATEGORIES:

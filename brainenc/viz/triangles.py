@@ -30,7 +30,7 @@ def region_of(lower: Any, upper: Any) -> npt.NDArray[np.object_]:
 
 
 def triangle(
-    values: npt.ArrayLike | pd.DataFrame,
+    values: Any,
     l: npt.ArrayLike | None = None,  # noqa: E741  the name that the thresholds have everywhere
     u: npt.ArrayLike | None = None,
     *,
@@ -45,12 +45,12 @@ def triangle(
 
     Parameters
     ----------
-    values : array of shape (n_l, n_u), or DataFrame with columns ``l``, ``u`` and ``value``
-        NaN where nothing was computed, as for u < l.
+    values : array of shape (n_l, n_u), DataFrame with columns ``l``, ``u`` and ``value``, or Identification
+        NaN where nothing was computed, as for u < l. What `brainenc.rsa.topology.identify` returns has its thresholds and its chance with it.
     l, u : array_like of shape (n_l,) and (n_u,)
-        Thresholds of an array, between 0 and 1 and in order; a table has its own.
+        Thresholds of an array, between 0 and 1 and in order; a table has its own, and its rows without any are left out.
     value : str, optional
-        Column of a table; its last one when not given.
+        Column of a table, its last one when not given; of an identification "accuracy" (default), "sensitivity", "specificity" …
     label : str
         Of the colour bar.
     best : {"max", "min", None}
@@ -77,6 +77,7 @@ def triangle(
     >>> grid = np.linspace(0, 1, 5)
     >>> figure = triangle(np.where(grid[:, None] <= grid, 0.5, np.nan), grid, grid)
     """
+    chance = getattr(values, "chance", None) if chance is None and value in (None, "accuracy") else chance
     cells, low, high, name = _grid(values, l, u, value)
     with style.style():
         fig = style.figure(6.4, 5.3)
@@ -106,10 +107,13 @@ def _grid(values: Any, l: Any, u: Any, value: str | None) -> tuple[Floats, Float
         name = value or str(values.columns[-1])
         need = [need_column(values, column, "triangle") for column in ("l", "u", name)]
         table = pd.DataFrame({"l": need[0].astype(float), "u": need[1].astype(float), "value": need[2].astype(float)})
+        table = table[table["l"].notna() & table["u"].notna()]  # rows for comparison, as the raw RDM, have no place in the triangle
         if table.duplicated(["l", "u"]).any():
             raise InputError("several values for one (l, u)", where="triangle", got=int(table.duplicated(["l", "u"]).sum()), fix="average or select them first")
         wide = table.pivot(index="l", columns="u", values="value").sort_index().sort_index(axis=1)
         return wide.to_numpy(), wide.index.to_numpy(float), wide.columns.to_numpy(float), name
+    if hasattr(values, "grid") and hasattr(values, "triangle"):
+        return values.triangle(value or "accuracy"), values.grid.l, values.grid.u, value or "accuracy"
     cells = np.asarray(values, dtype=np.float64)
     low, high = (np.asarray(axis if axis is not None else np.linspace(0, 1, n), dtype=np.float64) for axis, n in zip((l, u), cells.shape, strict=False))
     if cells.shape != (len(low), len(high)):

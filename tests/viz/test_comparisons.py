@@ -161,7 +161,7 @@ def test_a_time_by_time_matrix_stands_the_right_way_up(made):
     rows, columns = np.meshgrid([0.0, 0.1, 0.2], [0.0, 0.1], indexing="ij")
     means = np.arange(6.0).reshape(6, 1) / 10
     p = np.where(means > 0.35, 0.01, 0.9)
-    groups = pd.DataFrame({"time": rows.ravel(), "time_b": columns.ravel()})
+    groups = pd.DataFrame({"time": rows.ravel(), "time_test": columns.ravel()})
     evaluation = made.make_evaluation(means, groups=groups, p_max=p)
     figure = be.plot(evaluation, "matrix")
     ax = figure.axes[0]

@@ -214,3 +214,21 @@ def test_triangles_that_do_not_fit_are_refused(made):
     with pytest.raises(InputError, match="several values"):
         viz.triangle(pd.DataFrame({"l": [0, 0], "u": [1, 1], "v": [1.0, 2.0]}))
     made.pixels(viz.triangle(np.full((2, 2), np.nan), [0, 1], [0, 1]))
+
+
+def test_an_identification_brings_its_thresholds_and_chance(made):
+    rng = np.random.default_rng(0)
+    centres = rng.random((3, 45))
+    rows = [(s, f"R{k}") for s in "abcd" for k in range(3)]
+    values = np.stack([centres[int(roi[1])] + 0.3 * rng.random(45) for _, roi in rows])
+    rdms = be.RDMs(values, {"condition": [f"c{i}" for i in range(10)]}, pd.DataFrame(rows, columns=["subject", "roi"]))
+    found = be.rsa.topology.identify(rdms)
+    figure = be.plot(found)
+    drawn = np.ma.filled(figure.axes[0].collections[0].get_array(), np.nan)
+    np.testing.assert_array_equal(drawn, found.triangle("accuracy").T)
+    made.pixels(figure)
+    np.testing.assert_array_equal(np.ma.filled(viz.triangle(found, value="specificity").axes[0].collections[0].get_array(), np.nan), found.triangle("specificity").T)
+    placed = be.rsa.topology.mds(rdms)
+    figure = viz.mds_map(placed)
+    assert {"R0", "R1", "R2"} <= set(made.texts(figure)) and "stress" in figure.get_label()
+    made.pixels(figure)
