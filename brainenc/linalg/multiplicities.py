@@ -14,6 +14,7 @@ import torch
 from brainenc.linalg.ranks import to_square
 
 Tensor = torch.Tensor
+PRODUCT_ROWS = 120  # products of pairs of RDMs that are held at once
 
 
 class Moments(NamedTuple):
@@ -39,7 +40,7 @@ def root(values: Tensor) -> Tensor:
 
 def pair_weights(w: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """Return how often each pair (rows, columns) comes in each sample, w_i w_j: (b, n_pairs)."""
-    return w[:, rows] * w[:, columns]
+    return w.index_select(1, rows).mul_(w.index_select(1, columns))
 
 
 def products(weights: Tensor, x: Tensor, y: Tensor) -> Moments:
@@ -54,21 +55,45 @@ def products(weights: Tensor, x: Tensor, y: Tensor) -> Moments:
         heavy = weights[:, None, :] * x
         yy = torch.einsum("bp,bkp->bk", weights, y * y)
         return Moments(heavy @ x.transpose(1, 2), heavy @ y.transpose(1, 2), yy)
-    b, s, k = len(weights), len(x), len(y)
-    xx, xy = weights.new_empty((b, s, s)), weights.new_empty((b, s, k))
-    for i in range(s):
-        # the products of one x with those after it and with every y, summed over pairs in all samples by one product of matrices
-        found = weights @ (torch.cat([x[i:], y]) * x[i]).T
-        xx[:, i, i:] = xx[:, i:, i] = found[:, : s - i]
-        xy[:, i] = found[:, s - i :]
+    return stacked_products(weights, torch.cat([x, y]), len(x))
+
+
+def stacked_products(weights: Tensor, both: Tensor, s: int) -> Moments:
+    """Return the same for x and y that stand in one array (s + k, n_pairs)."""
+    b, t = len(weights), len(both)
+    xx, xy = weights.new_empty((b, s, s)), weights.new_empty((b, s, t - s))
+    step = max(1, PRODUCT_ROWS // max(t, 1))
+    room = both.new_empty((min(step, s) * t, both.shape[1]))
+    for start in range(0, s, step):
+        # products of some x with those after them and with every y, summed over pairs in all samples by one product of matrices
+        edges = [0]
+        for i in range(start, min(start + step, s)):
+            edges.append(edges[-1] + t - i)
+            torch.mul(both[i:], both[i], out=room[edges[-2] : edges[-1]])
+        found = weights @ room[: edges[-1]].T
+        for i, edge in enumerate(edges[:-1], start):
+            xx[:, i, i:] = xx[:, i:, i] = found[:, edge : edge + s - i]
+            xy[:, i] = found[:, edge + s - i : edge + t - i]
+    y = both[s:]
     return Moments(xx, xy, weights @ (y * y).T)
 
 
 def centred_products(weights: Tensor, x: Tensor, y: Tensor) -> Moments:
     """Return the products of x and y after the mean of each sample is taken away: K − m m' / N, with m sums and N pairs."""
-    raw = products(weights, x, y)
+    if x.ndim == 3:
+        both = torch.cat([x, y], dim=1)
+        return _less_sums(products(weights, x, y), weights, torch.einsum("bp,btp->bt", weights, both), x.shape[1])
+    return stacked_centred_products(weights, torch.cat([x, y]), len(x))
+
+
+def stacked_centred_products(weights: Tensor, both: Tensor, s: int) -> Moments:
+    """Return the same for x and y that stand in one array (s + k, n_pairs)."""
+    return _less_sums(stacked_products(weights, both, s), weights, weights @ both.T, s)
+
+
+def _less_sums(raw: Moments, weights: Tensor, sums: Tensor, s: int) -> Moments:
     n_pairs = weights.sum(dim=1)[:, None, None].clamp_min(1.0)
-    m_x, m_y = (weights @ x.T)[:, :, None], (weights @ y.T)[:, :, None]
+    m_x, m_y = sums[:, :s, None], sums[:, s:, None]
     xx = raw.xx - m_x @ m_x.transpose(1, 2) / n_pairs
     return Moments(xx, raw.xy - m_x @ m_y.transpose(1, 2) / n_pairs, raw.yy - (m_y * m_y / n_pairs)[..., 0])
 

@@ -32,12 +32,16 @@ def sorted_runs(values: Tensor) -> Sorted:
     >>> sorted_runs(torch.tensor([[0.3, 0.1, 0.3]])).after.tolist()
     [3, 1, 3]
     """
-    order = _argsort(values)
-    first, after, tied = _runs(torch.gather(values, -1, order))
     t, p = values.shape
-    offset = (p + 1) * torch.arange(t, device=values.device)[:, None]
-    back = lambda found: (torch.empty_like(found).scatter_(-1, order, found) + offset).reshape(-1)  # noqa: E731
-    return Sorted(order.reshape(-1), back(first), back(after), (t, p), tied)
+    kind = torch.int32 if t * (p + 1) < 2**31 else torch.int64
+    order, first, after = (torch.empty((t, p), dtype=kind, device=values.device) for _ in range(3))
+    tied = False
+    for row, one in enumerate(values):  # one at a time: the sort of all at once would hold many arrays of this size
+        order[row] = places = _argsort(one)
+        starts, stops, any_tied = _runs(one[places])
+        first[row, places], after[row, places] = (starts + row * (p + 1)).to(kind), (stops + row * (p + 1)).to(kind)
+        tied = tied or any_tied
+    return Sorted(order.reshape(-1), first.reshape(-1), after.reshape(-1), (t, p), tied)
 
 
 def weighted_midranks(runs: Sorted, weights: Tensor) -> Tensor:

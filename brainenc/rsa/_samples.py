@@ -17,7 +17,7 @@ import torch
 
 from brainenc.core.errors import InputError
 from brainenc.linalg.concordance import concordance_of_ranks, dense_ranks
-from brainenc.linalg.multiplicities import Moments, centred_products, pair_weights, pooled_ceilings, products, root, whitened_products
+from brainenc.linalg.multiplicities import PRODUCT_ROWS, Moments, pair_weights, pooled_ceilings, root, stacked_centred_products, stacked_products, whitened_products
 from brainenc.linalg.weighted_ranks import sorted_runs, weighted_midranks, weighted_midranks_of
 from brainenc.rsa._forms import REGISTRY, Form, form_of, sigma_tensor
 
@@ -28,7 +28,12 @@ _ELEMENTS = 500_000
 
 
 class Engine:
-    """Callable as the module says; ``fixed_bytes`` and ``sample_bytes`` are what it holds at once, whatever b and for each sample."""
+    """Callable as the module says; ``fixed_bytes`` and ``sample_bytes`` are what it holds at once, whatever b and for each sample.
+
+    ``batch`` is the b beyond which nothing is gained on a CPU.
+    """
+
+    batch = 4
 
     def __init__(self, x: Tensor | Floats, y: Tensor | Floats, n_conditions: int, *, fixed: int, sample: int) -> None:
         self.n_subjects, self.n_models, self.n_conditions = len(x), len(y), n_conditions
@@ -63,7 +68,7 @@ def engine(method: str, x: Floats, y: Floats, *, keep: npt.NDArray[np.bool_], si
     n = round((1 + (1 + 8 * x.shape[1]) ** 0.5) / 2)
     rows, columns = (torch.from_numpy(index).to(device) for index in np.triu_indices(n, 1))
     place = torch.from_numpy(np.flatnonzero(keep)).to(device)
-    first, second = (torch.from_numpy(np.ascontiguousarray(v[:, keep], dtype=np.float64)).to(device) for v in (x, y))
+    first, second = (torch.from_numpy(v if keep.all() else np.ascontiguousarray(v[:, keep])).to(device) for v in (x, y))
     if sigma_k is not None and not getattr(module, "SIGMA_K", False):
         raise InputError("this comparator has no noise covariance", where="sigma_k", expected="a whitened method", got=repr(method))
     sigma = sigma_tensor(sigma_k, method, n)
@@ -76,7 +81,7 @@ def engine(method: str, x: Floats, y: Floats, *, keep: npt.NDArray[np.bool_], si
         return (_Ranked if form.ranked else _Linear)(form, first, second, (rows[place], columns[place]), n)
     if method in ("tau_a", "tau_b"):
         return _Concordant(module, first, second, (rows[place], columns[place]), n)
-    return _Generic(module, method, x, y, keep, sigma_k, copies)
+    return _Generic(module, method, x, y, keep=keep, sigma_k=sigma_k, copies=copies)
 
 
 def _diagonal(sigma: Tensor, copies: bool) -> Tensor:
@@ -94,28 +99,32 @@ def _diagonal(sigma: Tensor, copies: bool) -> Tensor:
 class _Linear(Engine):
     """Cosine and Pearson: matrix products alone."""
 
+    batch = 32
+
     def __init__(self, form: Form, x: Tensor, y: Tensor, pairs: tuple[Tensor, Tensor], n: int) -> None:
-        super().__init__(x, y, n, fixed=4 * (x.numel() + y.numel()), sample=4 * x.shape[1] + len(x) * (4 * len(x) + 2 * len(y)))
+        super().__init__(x, y, n, fixed=4 * (x.numel() + y.numel()) + _rows(x, y) * x.shape[1], sample=4 * x.shape[1] + len(x) * (4 * len(x) + 2 * len(y)))
         self.form, self.pairs = form, pairs
-        self.x, self.y = _unit(x, form.centred), _unit(y, form.centred)
+        self.both = _unit(torch.cat([x, y]), form.centred)
 
     def __call__(self, w: Tensor, vs: Sequence[Tensor]) -> tuple[Tensor, list[Ceilings]]:
-        multiply = centred_products if self.form.centred else products
-        m = multiply(pair_weights(w, *self.pairs), self.x, self.y)
-        size = root(_above_rounding(m.own(), w, self.pairs))
-        gram = m.xx / (size[:, :, None] * size[:, None, :])
-        scores = Moments(m.xx, m.xy, _above_rounding(m.yy, w, self.pairs)).similarity()
-        return scores, [pooled_ceilings(gram, v) for v in vs]
+        multiply = stacked_centred_products if self.form.centred else stacked_products
+        weights = pair_weights(w, *self.pairs)
+        m = multiply(weights, self.both, self.n_subjects)
+        m = m._replace(yy=_above_rounding(m.yy, weights))
+        size = root(_above_rounding(m.own(), weights))
+        return m.similarity(), [pooled_ceilings(m.xx / (size[:, :, None] * size[:, None, :]), v) for v in vs]
 
 
 class _Whitened(Engine):
     """Whitened cosine and Pearson: products and one system of size n a sample, in closed form where no pair is missing."""
 
+    batch = 32
+
     def __init__(self, form: Form, x: Tensor, y: Tensor, places: tuple[Tensor, Tensor, Tensor], keep: Tensor, variances: Tensor | None) -> None:
         rows, columns, place = places
         n, t = int(columns[-1]) + 1, len(x) + len(y) + 1
         sample = 4 * len(keep) + 5 * n * t + len(x) * (4 * len(x) + 2 * len(y)) + (0 if bool(keep.all()) else 2 * n * n)
-        super().__init__(x, y, n, fixed=t * (4 * len(keep) + n * n), sample=sample)
+        super().__init__(x, y, n, fixed=t * (4 * len(keep) + n * n) + _rows(x, y) * len(keep), sample=sample)
         self.form, self.pairs, self.keep, self.variances = form, (rows[place], columns[place]), keep, variances
         self.known_x, self.known_y = _unit(x, form.centred), _unit(y, form.centred)
         # the constant RDM takes part where means are taken away
@@ -134,8 +143,8 @@ class _Whitened(Engine):
             square = square - n_pairs * mean_x * mean_x
             m = _less_means(m, mean_x, mean_y)
         # pools are means of vectors of unit size in the plain metric
-        size = root(_above_rounding(square, w, self.pairs))
-        scores = Moments(m.xx, m.xy, _above_rounding(m.yy, w, self.pairs)).similarity()
+        size = root(_above_rounding(square, weights))
+        scores = m._replace(yy=_above_rounding(m.yy, weights)).similarity()
         return scores, [pooled_ceilings(m.xx / (size[:, :, None] * size[:, None, :]), v) for v in vs]
 
 
@@ -239,7 +248,7 @@ class _Generic(Engine):
     """Any other comparator: every sample is written out and compared."""
 
     def __init__(
-        self, module: ModuleType | Any, method: str, x: Floats, y: Floats, keep: npt.NDArray[np.bool_], sigma_k: Any, copies: bool
+        self, module: ModuleType | Any, method: str, x: Floats, y: Floats, *, keep: npt.NDArray[np.bool_], sigma_k: Any, copies: bool
     ) -> None:  # fmt: skip
         n = round((1 + (1 + 8 * x.shape[1]) ** 0.5) / 2)
         super().__init__(x, y, n, fixed=6 * (x.size + y.size) + 4 * n * n * (len(x) + len(y)), sample=n)
@@ -286,15 +295,18 @@ class _Generic(Engine):
         return lower, self._compare(x, self.module.pool(np.repeat(x, counts, axis=0))[None], w)[:, 0]
 
 
+def _rows(x: Tensor, y: Tensor) -> int:
+    """Return how many products of pairs of RDMs are held at once."""
+    return max(PRODUCT_ROWS, len(x) + len(y))
+
+
 def _unit(values: Tensor, centred: bool) -> Tensor:
     """Return RDMs of unit root mean square (about their mean where that is taken away anyway), so that no sum loses digits."""
-    if centred:
-        values = values - values.mean(dim=1, keepdim=True)
-    size = (values * values).mean(dim=1, keepdim=True).sqrt()
-    return values / torch.where(size > 0, size, torch.ones_like(size))
+    values = values - values.mean(dim=1, keepdim=True) if centred else values.clone()
+    size = torch.linalg.vector_norm(values, dim=1, keepdim=True) / values.shape[1] ** 0.5
+    return values.div_(torch.where(size > 0, size, torch.ones_like(size)))
 
 
-def _above_rounding(squares: Tensor, w: Tensor, pairs: tuple[Tensor, Tensor]) -> Tensor:
+def _above_rounding(squares: Tensor, weights: Tensor) -> Tensor:
     """Return squares (b, t) of RDMs of unit size, 0 where they are rounding: a model that is constant in a sample has no direction."""
-    n_pairs = pair_weights(w, *pairs).sum(dim=1, keepdim=True)
-    return torch.where(squares > 1e-12 * n_pairs, squares, torch.zeros_like(squares))
+    return torch.where(squares > 1e-12 * weights.sum(dim=1, keepdim=True), squares, torch.zeros_like(squares))

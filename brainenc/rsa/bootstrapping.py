@@ -187,5 +187,5 @@ class _Loop:
     def _chunks(self, n: int) -> Sequence[slice]:
         if not n:
             return []
-        largest = 128 if self.device.type == "cpu" else 512
+        largest = self.job.batch if self.device.type == "cpu" else 512
         return plan_chunks(self.memory, n, fixed=self.job.fixed_bytes, per_column=self.job.sample_bytes, smallest=1, preferred=1, largest=largest).slices()

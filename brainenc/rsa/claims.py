@@ -46,8 +46,11 @@ def claims_table(evaluation: Evaluation, *, level: float = 0.95, alpha: float = 
     no_ceiling = ~np.isfinite(ceiling[:, 0])
     significant = (q <= alpha) & ~(no_signal & ~no_ceiling)[:, None]
     claim = [
-        [_claim(evaluation, significant[g, m], q[g, m], p_ceiling[g, m], evaluation.mean[g, m] < ceiling[g, 0], no_ceiling[g], no_signal[g], alpha)
-         for m in range(n_models)]
+        [
+            _claim(evaluation, significant[g, m], q[g, m], ceiling=not no_ceiling[g], signal=not no_signal[g],
+                   below=bool(evaluation.mean[g, m] < ceiling[g, 0] and p_ceiling[g, m] <= alpha))
+            for m in range(n_models)
+        ]
         for g in range(n_groups)
     ]  # fmt: skip
     columns = {
@@ -213,18 +216,15 @@ def _zero_p(evaluation: Evaluation) -> Floats:
     return _reshape(_t(evaluation, "zero"), "p", evaluation)
 
 
-def _claim(
-    evaluation: Evaluation, significant: bool, q: float, p_ceiling: float, below: bool, no_ceiling: bool, no_signal: bool, alpha: float
-) -> str:
-    if no_signal and not no_ceiling:
+def _claim(evaluation: Evaluation, significant: bool, q: float, *, ceiling: bool, signal: bool, below: bool) -> str:
+    if ceiling and not signal:
         return NO_CLAIM
     if not np.isfinite(q):
         return "not tested: a distance has no null at zero" if evaluation.kind == "distance" else "not tested: nothing says how the scores vary"
     what = "better than relabelled conditions" if evaluation.p is not None else "above zero"
     text = f"{what} (q = {q:.3g})" if significant else f"not {what} (q = {q:.3g})"
-    if no_ceiling:
+    if not ceiling:
         return f"{text}; no noise ceiling"
     if not significant or evaluation.kind == "distance":
         return text
-    worse = below and p_ceiling <= alpha
-    return f"{text}; {'below' if worse else 'not below'} the lower noise ceiling"
+    return f"{text}; {'below' if below else 'not below'} the lower noise ceiling"

@@ -114,19 +114,22 @@ def evaluate(
         raise InputError("only flexible models are cross-validated", where=WHERE, got="folds", fix="leave the folds out, or use crossvalidate")
     stack, table = model_stack(models, data, WHERE)
     module, groups, where_it_runs = REGISTRY.get(method), groups_of(data, by, subject), resolve_device(device)
-    values = np.array(data.values, dtype=np.float64)
+    values = np.asarray(data.values, dtype=np.float64)
     draws = draw(data.n_conditions, len(groups.subjects), n, seed, conditions=conditions, subjects=subjects)
     found, facts, means = [], [], []
     for group in range(len(groups.table)):
-        x = groups.one_each(values, group)
         here = np.unique(groups.codes[group])
-        keep = known_pairs(x[here], stack, nan, f"{WHERE}, {dict(groups.table.iloc[group])}")
-        job = engine(method, x[here], stack, keep=keep, sigma_k=sigma_k, device=where_it_runs, copies=draws.conditions is not None)
+        x = groups.one_each(values, group)
+        x = x if len(here) == len(x) else x[here]
+        keep = known_pairs(x, stack, nan, f"{WHERE}, {dict(groups.table.iloc[group])}")
+        job = engine(method, x, stack, keep=keep, sigma_k=sigma_k, device=where_it_runs, copies=draws.conditions is not None)
         mine = draws if draws.subjects is None else draws._replace(subjects=draws.subjects[:, here])
         shape = (len(here), len(stack), data.n_conditions)
         found.append((here, resample_group(job, mine, shape, ceiling=ceiling, memory=memory, device=where_it_runs)))
         facts.append(int((~keep).sum()))
-        means.append(x[here])
+        if permutations:
+            means.append(x)
+        del x, job
     evaluation = _wrap(found, table, groups, draws, method=method, kind=module.KIND, n_conditions=data.n_conditions, seed=seed, ceiling=ceiling)
     evaluation = _noted(evaluation, data, groups, facts, [one.n_failed for _, one in found])
     if permutations:
