@@ -209,6 +209,36 @@ def subsets(n_rows: int, size: int, n: int, seed: int, *keys: object, units: npt
         yield np.sort(np.concatenate([members[i] for i in rng.permutation(len(members))[:size]]))
 
 
+def random_halves(units: npt.ArrayLike, n: int, seed: int, *keys: object) -> Iterator[npt.NDArray[np.int8]]:
+    """Yield ``n`` random halvings of the rows of every unit: 0 and 1 for the halves, −1 for rows that belong to neither.
+
+    Both halves of a unit hold as many rows; of an odd number one is left out, another one in every draw.
+
+    Parameters
+    ----------
+    units : array_like of shape (n_rows,)
+        Labels, for instance the stimulus of each trial.
+    n, seed : int
+    *keys : object
+        Names of what is drawn.
+
+    Examples
+    --------
+    >>> [sorted(halves.tolist()) for halves in random_halves(["a", "a", "a"], 1, 0)]
+    [[-1, 0, 1]]
+    """
+    codes = pd.factorize(np.asarray(units))[0]
+    counts = np.bincount(codes)
+    place = np.arange(len(codes)) - np.repeat(np.cumsum(counts) - counts, counts)
+    half = np.repeat(counts // 2, counts)
+    sides = np.where(place < half, 0, np.where(place < 2 * half, 1, -1)).astype(np.int8)
+    rng = generator(seed, "halves", *keys)
+    for _ in range(n):
+        out = np.empty(len(codes), dtype=np.int8)
+        out[np.lexsort((rng.random(len(codes)), codes))] = sides
+        yield out
+
+
 def sign_flips(n_units: int, n: int, seed: int, *keys: object) -> Floats:
     """Return signs ±1 of shape (n_drawn, n_units) for tests of a symmetric null; the unflipped pattern is not among the exact ones.
 

@@ -59,10 +59,23 @@ class NoiseCeiling:
     def from_repeats(cls, responses: Any, *, method: str = "ncsnr", n_repeats: float | None = None, n_boot: int = 0, seed: int = 0) -> NoiseCeiling:
         """Estimate from the repeats of the same stimuli in `Responses`; refuses data without repeats.
 
-        ``method``: "ncsnr" (variances, any number of repeats), "split_half" (Spearman-Brown with the right step-up), "anova".
+        ``method``: "ncsnr" (variances, any number of repeats), "split_half" (Spearman-Brown with the right step-up), "anova",
+        "signal_power", "explainable_variance" (equal repeats) or "shuffle" (correlated noise); see `brainenc.metrics.from_repeats`.
         ``n_repeats``: for the mean of how many repeats; the data's own when not given. ``n_boot`` > 0 adds an interval over stimuli.
         """
         return resolve("brainenc.metrics.ceilings:from_repeats")(responses, method=method, n_repeats=n_repeats, n_boot=n_boot, seed=seed)
+
+    @classmethod
+    def from_subjects(cls, responses: Any, *, bound: str = "lower", n_boot: int = 0, seed: int = 0) -> NoiseCeiling:
+        """Group ceiling in correlation units from three or more subjects in a common space, each against the mean of the others
+        (``bound="lower"``) or of all (``"upper"``); see `brainenc.metrics.from_subjects`.
+        """  # noqa: D205
+        return resolve("brainenc.metrics.ceilings_elsewhere:from_subjects")(responses, bound=bound, n_boot=n_boot, seed=seed)
+
+    @classmethod
+    def from_standard_errors(cls, responses: Any, standard_errors: npt.ArrayLike, *, n_boot: int = 0, seed: int = 0) -> NoiseCeiling:
+        """Variance ceiling of betas (one a stimulus) from their standard errors, without repeats; see `brainenc.metrics.from_standard_errors`."""
+        return resolve("brainenc.metrics.ceilings_elsewhere:from_standard_errors")(responses, standard_errors, n_boot=n_boot, seed=seed)
 
     @classmethod
     def from_ncsnr(cls, ncsnr: npt.ArrayLike, *, n_repeats: float) -> NoiseCeiling:
@@ -84,6 +97,19 @@ class NoiseCeiling:
         """Return the ceiling in the units of a metric: correlation for "pearson", variance for "r2"; NaN for others."""
         units = METRIC_UNITS.get(metric)
         return np.full(len(self.values), np.nan) if units is None else getattr(self, units)
+
+    def interval(self, metric: str) -> npt.NDArray[np.float64]:
+        """Return the 95 % interval (2, n_targets) of the ceiling in the units of a metric, NaN where there is none.
+
+        In correlation units the bounds are the roots of the variance bounds; a negative lower bound becomes 0, the least a ceiling on r
+        can be.
+        """
+        units = METRIC_UNITS.get(metric)
+        if self.ci is None or units is None:
+            return np.full((2, len(self.values)), np.nan)
+        if units == self.units:
+            return self.ci
+        return np.sign(self.ci) * self.ci**2 if units == "variance" else np.sqrt(np.where(np.isnan(self.ci), np.nan, np.maximum(self.ci, 0.0)))
 
     def normalize(self, scores: npt.ArrayLike, metric: str = "pearson") -> npt.NDArray[np.float64]:
         """Divide scores (…, n_targets) by the ceiling of the same units; NaN below the floor, never clipped.

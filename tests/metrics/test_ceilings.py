@@ -123,7 +123,7 @@ def test_what_cannot_have_a_ceiling_is_refused(rng):
         be.NoiseCeiling.from_repeats(be.Responses(np.ones((4, 2)), {"run": [1, 1, 2, 2]}))
     with pytest.raises(InputError, match="time series"):
         be.NoiseCeiling.from_repeats(be.Responses(np.ones((4, 2)), {"run": [1, 1, 2, 2]}, t_r=2.0))
-    with pytest.raises(InputError, match="one of 'ncsnr'"):
+    with pytest.raises(InputError, match="one of 'anova', .*'ncsnr'"):
         be.NoiseCeiling.from_repeats(responses, method="even_odd")
     with pytest.raises(InputError, match="positive"):
         be.NoiseCeiling.from_repeats(responses, n_repeats=0)
