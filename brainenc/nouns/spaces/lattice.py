@@ -9,13 +9,14 @@ import numpy.typing as npt
 
 from brainenc.nouns.spaces.base import REACH, Index, as_centres, balls, check_radius, rows_of
 
-BLOCK = 4096
+ELEMENTS = 2_000_000  # look-ups at a time
 
 
-def steps_within(affine: npt.NDArray[np.float64], radius_mm: float) -> Index:
+def steps_within(affine: npt.NDArray[np.float64], radius_mm: float, largest: Index | None = None) -> Index:
     """Return the integer steps (n_steps, 3) whose length in millimetres, through the affine, is at most ``radius_mm``.
 
-    Sorted as a grid in C order is; the zero step is among them. Their number is the size of a ball that no mask cuts.
+    Sorted as a grid in C order is; the zero step is among them. Their number is the size of a ball that no mask cuts. ``largest`` (3,)
+    bounds the steps along each axis, as no voxel of a grid is further from another than the grid is wide.
 
     Examples
     --------
@@ -25,7 +26,8 @@ def steps_within(affine: npt.NDArray[np.float64], radius_mm: float) -> Index:
     matrix = np.asarray(affine, dtype=np.float64)[:3, :3]
     reach = check_radius(radius_mm) * REACH
     # |step_i| = |(row i of the inverse) · (A step)| <= ‖row i‖ r
-    extent = np.floor(np.linalg.norm(np.linalg.inv(matrix), axis=1) * reach * REACH).astype(int)
+    extent = np.floor(np.linalg.norm(np.linalg.inv(matrix), axis=1) * reach * REACH)
+    extent = (extent if largest is None else np.minimum(extent, largest)).astype(int)
     axes = [np.arange(-n, n + 1) for n in extent]
     steps = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
     return np.ascontiguousarray(steps[np.linalg.norm(steps @ matrix.T, axis=1) <= reach], dtype=np.intp)
@@ -46,9 +48,10 @@ def lattice_balls(voxels: Index, affine: npt.NDArray[np.float64], radius_mm: flo
         Positions in ``voxels``; all of them when not given.
     """
     chosen = as_centres(centres, len(voxels))
-    steps = steps_within(affine, radius_mm)
+    check_radius(radius_mm)
     if not len(chosen):
         return
+    steps = steps_within(affine, radius_mm, np.ptp(voxels, axis=0))
     pad = np.abs(steps).max(axis=0)
     low = voxels.min(axis=0) - pad
     shape = voxels.max(axis=0) + pad - low + 1
@@ -61,8 +64,9 @@ def lattice_balls(voxels: Index, affine: npt.NDArray[np.float64], radius_mm: flo
     strides = np.array([shape[1] * shape[2], shape[2], 1])
     shifts = steps @ strides
     ordered = bool((np.diff(flat) > 0).all())
-    for start in range(0, len(chosen), BLOCK):
-        found = grid[flat[chosen[start : start + BLOCK], None] + shifts]
+    block = max(1, ELEMENTS // len(shifts))
+    for start in range(0, len(chosen), block):
+        found = grid[flat[chosen[start : start + block], None] + shifts]
         if not ordered:
             found.sort(axis=1)
         inside = found >= 0
