@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from brainenc.core import fingerprint
-from brainenc.core.checks import one_of
+from brainenc.core.checks import examples, one_of
 from brainenc.core.errors import BrainencWarning, InputError
 from brainenc.core.registry import Registry
 from brainenc.core.selection import parse, select
@@ -152,6 +152,9 @@ def condition_ids(data: Responses | RDMs, stimuli: StimulusSet) -> list[str]:
     if isinstance(data, RDMs):
         return [str(name) for name in data.ids]
     shown = set(data.samples["stimulus_id"])
+    lost = shown.difference(stimuli.ids)
+    if lost:
+        raise InputError(f"{len(lost)} of {len(shown)} stimuli of the responses are not in the table of stimuli", where=data.name, got=examples(sorted(lost)))
     return [str(name) for name in stimuli.ids if name in shown]
 
 
