@@ -14,7 +14,7 @@ import torch
 from brainenc.linalg.ranks import to_square
 
 Tensor = torch.Tensor
-PRODUCT_ROWS = 120  # products of pairs of RDMs that are held at once
+PRODUCT_ROWS = 90  # products of pairs of RDMs that are held at once
 
 
 class Moments(NamedTuple):

@@ -17,7 +17,16 @@ import torch
 
 from brainenc.core.errors import InputError
 from brainenc.linalg.concordance import concordance_of_ranks, dense_ranks
-from brainenc.linalg.multiplicities import PRODUCT_ROWS, Moments, pair_weights, pooled_ceilings, root, stacked_centred_products, stacked_products, whitened_products
+from brainenc.linalg.multiplicities import (
+    PRODUCT_ROWS,
+    Moments,
+    pair_weights,
+    pooled_ceilings,
+    root,
+    stacked_centred_products,
+    stacked_products,
+    whitened_products,
+)
 from brainenc.linalg.weighted_ranks import sorted_runs, weighted_midranks, weighted_midranks_of
 from brainenc.rsa._forms import REGISTRY, Form, form_of, sigma_tensor
 
