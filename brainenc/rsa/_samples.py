@@ -77,7 +77,7 @@ def engine(method: str, x: Floats, y: Floats, *, keep: npt.NDArray[np.bool_], si
     n = round((1 + (1 + 8 * x.shape[1]) ** 0.5) / 2)
     rows, columns = (torch.from_numpy(index).to(device) for index in np.triu_indices(n, 1))
     place = torch.from_numpy(np.flatnonzero(keep)).to(device)
-    first, second = (torch.from_numpy(v if keep.all() else np.ascontiguousarray(v[:, keep])).to(device) for v in (x, y))
+    first, second = (torch.from_numpy(v if keep.all() and v.flags.writeable else np.array(v[:, keep])).to(device) for v in (x, y))
     if sigma_k is not None and not getattr(module, "SIGMA_K", False):
         raise InputError("this comparator has no noise covariance", where="sigma_k", expected="a whitened method", got=repr(method))
     sigma = sigma_tensor(sigma_k, method, n)

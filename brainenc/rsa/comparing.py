@@ -89,7 +89,7 @@ def check_finite(values: Floats, where: str) -> None:
 def _values(a: Any, b: Any) -> tuple[Floats, Floats]:
     """Return both as float64 (n_rdms, n_pairs), the conditions of b in the order of those of a."""
     if isinstance(a, RDMs) and isinstance(b, RDMs):
-        return np.array(a.values, dtype=np.float64), np.ascontiguousarray(aligned(b, a.ids, "compare"))
+        return np.array(a.values, dtype=np.float64), np.array(aligned(b, a.ids, "compare"))
     first, second = (np.array(np.atleast_2d(x.values if isinstance(x, RDMs) else np.asarray(x, dtype=np.float64)), dtype=np.float64) for x in (a, b))
     for values in (first, second):
         if values.ndim != 2:
