@@ -24,9 +24,9 @@ def paired(observed: npt.ArrayLike, predicted: npt.ArrayLike) -> tuple[npt.NDArr
     return first, second
 
 
-def column_chunks(n_rows: int, n_columns: int) -> Iterator[slice]:
-    """Yield slices of columns whose float64 copy stays under 64 MiB."""
-    step = max(1, CHUNK_BYTES // (8 * max(1, n_rows)))
+def column_chunks(n_rows: int, n_columns: int, size: int = CHUNK_BYTES) -> Iterator[slice]:
+    """Yield slices of columns whose float64 copy stays under ``size`` bytes, 64 MiB if not given."""
+    step = max(1, size // (8 * max(1, n_rows)))
     for start in range(0, n_columns, step):
         yield slice(start, min(start + step, n_columns))
 

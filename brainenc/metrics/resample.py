@@ -16,8 +16,10 @@ import pandas as pd
 from brainenc.core.errors import InputError
 from brainenc.core.rng import generator
 from brainenc.metrics._columns import centred, column_chunks, paired
+from brainenc.metrics._null import correlations, moves_of, norm
 
 Floats = npt.NDArray[np.float64]
+TIE = 1e-12
 
 
 def blocks_of(n_rows: int, length: int, *, groups: npt.ArrayLike | None = None) -> npt.NDArray[np.intp]:
@@ -102,7 +104,8 @@ def permutation_p(
     """Return the one-sided permutation p-value of Pearson's r of each target: p = (1 + #{r* ≥ r}) / (1 + n).
 
     The rows of the observed test responses are permuted within each fold, units as wholes. The model is not refitted: the null
-    is that its predictions have nothing to do with the test responses.
+    is that its predictions have nothing to do with the test responses. Units of several rows are multiplied once with every place
+    where they come to stand, and each permutation is a sum of these products.
 
     Folds that train one another are not independent. With linear predictions y_f' K_fg y_g summed over the folds g that train
     fold f, each product stands in the score of f and in that of g, which doubles the variance of their sum, while permuting one
@@ -139,22 +142,64 @@ def permutation_p(
     >>> permutation_p([(y, y)], n=99)
     array([0.01, 0.01])
     """
+    return permuted(folds, n=n, seed=seed, keys=keys, units=units, aggregate=aggregate, crossed=crossed, alike=alike).p
+
+
+class Permuted(NamedTuple):
+    """What `permuted` found: r (n_targets,), its p (n_targets,), and the largest permuted r over all targets in each draw (n,)."""
+
+    observed: Floats
+    p: Floats
+    tops: Floats
+
+
+def permuted(folds: Sequence[tuple[npt.NDArray[Any], npt.NDArray[Any]]], *, n: int = 1000, **how: Any) -> Permuted:
+    """Return r, p and the maxima of a permutation test; parameters as for `permutation_p`.
+
+    The same seed and keys give the same orders whatever is predicted, so maxima of several models can be joined, draw by draw, into
+    the null of the largest r of all (Westfall & Young).
+
+    Returns
+    -------
+    Permuted
+        The maximum of a draw is −inf where no target has an r.
+    """
+    observed, p, tops = [], [], np.full(n, -np.inf)
+    for r, null in permutation_null(folds, n=n, **how):
+        # a tie with the observed value (the identity drawn again) must count as at least as large, whatever the rounding
+        hits = (null >= r - TIE).sum(axis=0)
+        observed.append(r)
+        p.append(np.where(np.isnan(r), np.nan, (1 + hits) / (1 + n)))
+        known = np.isfinite(r)
+        if known.any():
+            tops = np.maximum(tops, null[:, known].max(axis=1))
+    return Permuted(np.concatenate(observed), np.concatenate(p), tops)
+
+
+def permutation_null(
+    folds: Sequence[tuple[npt.NDArray[Any], npt.NDArray[Any]]],
+    *,
+    n: int = 1000,
+    seed: int = 0,
+    keys: Sequence[object] = (),
+    units: Sequence[npt.ArrayLike] | None = None,
+    aggregate: str = "folds",
+    crossed: bool = True,
+    alike: bool = False,
+) -> Iterator[tuple[Floats, Floats]]:
+    """Yield the observed r (n_part,) and the permuted r* (n, n_part) of consecutive parts of the targets; see `permutation_p`."""
     folds = [paired(observed, predicted) for observed, predicted in folds]
-    n_targets = folds[0][0].shape[1]
-    orders = [
-        np.stack(list(permutations(len(y), n, seed, *keys, fold, units=None if units is None else units[fold], alike=alike)))
-        for fold, (y, _) in enumerate(folds)
-    ]  # fmt: skip
-    out = np.empty(n_targets)
-    for part in column_chunks(sum(len(y) for y, _ in folds), n_targets):
-        observed, null = _null(folds, orders, part, pooled=aggregate == "pooled")
+    moves = []
+    for fold, (y, _) in enumerate(folds):
+        labels = None if units is None else units[fold]
+        orders = np.stack(list(permutations(len(y), n, seed, *keys, fold, units=labels, alike=alike)))
+        moves.append(moves_of(orders, labels))
+    for part in column_chunks(max(n, sum(len(y) for y, _ in folds)), folds[0][0].shape[1]):
+        observed, null = correlations(folds, moves, part, pooled=aggregate == "pooled")
         if crossed and len(folds) > 1:
             middle = null.mean(axis=0)
             null = middle + np.sqrt(2.0) * (null - middle)
-        # a tie with the observed value (the identity drawn again) must count as at least as large, whatever the rounding
-        hits = (null >= observed - 1e-12).sum(axis=0)
-        out[part] = np.where(np.isnan(observed), np.nan, (1 + hits) / (1 + n))
-    return out
+        yield observed, null
 
 
 def bootstrap_weights(n_rows: int, n: int, seed: int, *keys: object, units: npt.ArrayLike | None = None) -> Floats:
@@ -263,8 +308,8 @@ def sign_flips(n_units: int, n: int, seed: int, *keys: object) -> Floats:
         raise InputError("nothing to flip", where="sign_flips", expected="at least two units", got=n_units)
     if n_units < 31 and n >= 2**n_units - 1:
         bits = (np.arange(1, 2**n_units)[:, None] >> np.arange(n_units)) & 1
-        return 1.0 - 2.0 * bits
-    return 1.0 - 2.0 * generator(seed, "sign flip", *keys).integers(0, 2, size=(n, n_units))
+        return np.asarray(1.0 - 2.0 * bits, dtype=np.float64)
+    return np.asarray(1.0 - 2.0 * generator(seed, "sign flip", *keys).integers(0, 2, size=(n, n_units)), dtype=np.float64)
 
 
 def shifts(n_trials: int, n_times: int, n: int, seed: int, *keys: object) -> npt.NDArray[np.intp]:
@@ -358,7 +403,7 @@ def bootstrap_moments(values: npt.NDArray[Any], weights: npt.NDArray[Any]) -> Mo
     if weights.ndim != 2 or weights.shape[1] != len(values):
         raise InputError("weights and rows differ in number", where="bootstrap_pearson", expected=f"(n_draws, {len(values)})", got=weights.shape)
     unit = centred(values)
-    unit = (unit / _norm(unit)).astype(weights.dtype)
+    unit = (unit / norm(unit)).astype(weights.dtype)
     total = weights.sum(axis=1, keepdims=True)
     sums = weights @ unit
     spread = total * (weights @ (unit * unit)) - sums**2
@@ -369,6 +414,24 @@ def bootstrap_correlation(first: Moments, second: Moments, weights: npt.NDArray[
     """Return Pearson's r (n_draws, n_targets) of two sides whose moments are known."""
     total = weights.sum(axis=1, keepdims=True)
     return (total * (weights @ (first.unit * second.unit)) - first.sums * second.sums) / np.sqrt(first.spread * second.spread)
+
+
+def bootstrap_r2(observed: npt.NDArray[Any], predicted: npt.NDArray[Any], weights: Floats) -> Floats:
+    """Return R² of each column under each row weighting: 1 − Σw Σw(y − ŷ)² / (Σw Σwy² − (Σwy)²), as three matrix products.
+
+    Parameters and returns as for `bootstrap_pearson`.
+    """
+    observed, predicted = paired(observed, predicted)
+    out = np.empty((len(weights), observed.shape[1]))
+    total = weights.sum(axis=1, keepdims=True)
+    for part in column_chunks(max(weights.shape), observed.shape[1]):
+        y = centred(observed[:, part])
+        scale = norm(y)
+        residual = (np.asarray(observed[:, part], dtype=np.float64) - np.asarray(predicted[:, part], dtype=np.float64)) / scale
+        y = y / scale
+        spread = total * (weights @ (y * y)) - (weights @ y) ** 2
+        out[:, part] = 1.0 - total * (weights @ (residual * residual)) / np.where(spread > 1e-6 * total, spread, np.nan)
+    return out
 
 
 def _same_stimuli_again(rows: pd.DataFrame) -> bool:
@@ -389,29 +452,3 @@ def _members(units: npt.ArrayLike | None, n_rows: int) -> list[npt.NDArray[np.in
         raise InputError("units and rows differ in number", where="permutations", expected=n_rows, got=len(codes))
     order = np.argsort(codes, kind="stable")
     return np.split(order, np.flatnonzero(np.diff(codes[order])) + 1)
-
-
-def _null(folds: Sequence[tuple[Any, Any]], orders: Sequence[npt.NDArray[np.intp]], part: slice, *, pooled: bool) -> tuple[Floats, Floats]:
-    """Return the observed r (n_targets,) and the permuted ones (n, n_targets) of a chunk of columns."""
-    pairs = [(centred(y[:, part]), centred(p[:, part])) for y, p in folds]
-    if not pooled:
-        pairs = [(y / _norm(y), p / _norm(p)) for y, p in pairs]
-        observed = np.mean([np.einsum("ij,ij->j", y, p) for y, p in pairs], axis=0)
-        null = np.mean([_products(y, p, order) for (y, p), order in zip(pairs, orders, strict=True)], axis=0)
-        return observed, null
-    # fold means differ, but permuting inside a fold leaves them: they add the same constant to every product
-    y_all = centred(np.concatenate([y[:, part] for y, _ in folds]))
-    p_all = centred(np.concatenate([p[:, part] for _, p in folds]))
-    scale = _norm(y_all) * _norm(p_all)
-    between = np.einsum("ij,ij->j", y_all, p_all) - sum(np.einsum("ij,ij->j", y, p) for y, p in pairs)
-    null = sum(_products(y, p, order) for (y, p), order in zip(pairs, orders, strict=True))
-    return np.einsum("ij,ij->j", y_all, p_all) / scale, (null + between) / scale
-
-
-def _products(y: Floats, p: Floats, orders: npt.NDArray[np.intp]) -> Floats:
-    return np.stack([np.einsum("ij,ij->j", y[order], p) for order in orders])
-
-
-def _norm(values: Floats) -> Floats:
-    norm = np.sqrt(np.einsum("ij,ij->j", values, values))
-    return np.where(norm > 0, norm, np.nan)

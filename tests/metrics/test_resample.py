@@ -11,6 +11,7 @@ from scipy import stats
 
 from brainenc import metrics
 from brainenc.core.errors import InputError
+from brainenc.metrics._null import moved_products, moves_of
 from brainenc.metrics.resample import blocks_of, bootstrap_folds
 
 
@@ -185,3 +186,47 @@ def test_subsets_are_uniform_sorted_and_keep_units_whole():
         assert all(len(set(rows) & set(np.flatnonzero(units == unit))) in (0, (units == unit).sum()) for unit in (4, 2, 9))
     with pytest.raises(InputError, match="1 to 3 units"):
         next(subsets(7, 4, 1, 0, units=units))
+
+
+@pytest.mark.parametrize(("length", "groups"), [(5, [1] * 60), (5, [1] * 63), (7, [1] * 40 + [2] * 23)])
+def test_sums_of_block_products_are_permuted_rows(rng, length, groups):
+    """Blocks of one or of several lengths, within a run or across: exactly what moving the rows gives."""
+    n = len(groups)
+    y, p = rng.standard_normal((n, 6)) + 3, rng.standard_normal((n, 6)) - 2
+    units = blocks_of(n, length, groups=groups)
+    orders = np.stack(list(metrics.permutations(n, 300, 0, units=units)))
+    moves = moves_of(orders, units)
+    assert moves.sums is not None
+    naive = np.stack([(y[order] * p).sum(axis=0) for order in orders])
+    np.testing.assert_allclose(moved_products(y, p, moves), naive, rtol=1e-12, atol=1e-12)
+
+
+def test_units_that_do_not_lie_together_are_moved_like_rows(rng):
+    units = np.array([0, 1, 2, 3, 4] * 8)
+    y, p = rng.standard_normal((2, 40, 3))
+    orders = np.stack(list(metrics.permutations(40, 200, 0, units=units)))
+    moves = moves_of(orders, units)
+    assert moves.sums is not None
+    np.testing.assert_allclose(moved_products(y, p, moves), [(y[order] * p).sum(axis=0) for order in orders], atol=1e-12)
+    assert moves_of(orders, np.arange(40)).sums is None and moves_of(orders, None).sums is None
+
+
+def test_maxima_are_those_of_the_permuted_correlations(rng):
+    y, p = rng.standard_normal((2, 12, 5))
+    p[:, 3] = 1.0
+    found = metrics.permuted([(y, p)], n=40, seed=2)
+    orders = metrics.permutations(12, 40, 2, 0)
+    null = np.stack([corr(y[order][:, [0, 1, 2, 4]], p[:, [0, 1, 2, 4]]) for order in orders])
+    np.testing.assert_allclose(found.tops, null.max(axis=1), atol=1e-12)
+    assert np.isnan(found.observed[3]) and np.isnan(found.p[3])
+    np.testing.assert_allclose(found.observed[:3], corr(y[:, :3], p[:, :3]))
+    np.testing.assert_array_equal(found.p, metrics.permutation_p([(y, p)], n=40, seed=2))
+
+
+def test_bootstrap_of_r2_is_resampling_of_rows(rng):
+    y = rng.standard_normal((9, 7)) + 5
+    p = y + rng.standard_normal((9, 7))
+    weights = metrics.bootstrap_weights(9, 30, 3)
+    for w, row in zip(weights, metrics.bootstrap_r2(y, p, weights), strict=True):
+        rows = np.repeat(np.arange(9), w.astype(int))
+        np.testing.assert_allclose(row, metrics.r2(y[rows], p[rows]), atol=1e-9)
