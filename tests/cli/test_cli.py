@@ -268,10 +268,10 @@ def test_rsa_prints_the_best_layer_of_each_model_with_ceilings_and_the_claim(tin
     said = capsys.readouterr()
     head, *rows = [re.split(r"\s{2,}", line) for line in said.out.splitlines()[:3]]
     assert head[:6] == ["dataset", "roi", "model", "layer", "metric", "score"] and {"ceiling_low", "ceiling", "q", "claim"} <= set(head)
-    assert [row[1:5] for row in rows] == [["V4", "table:good", "columns", "spearman"], ["V4", "table:bad", "columns", "spearman"]]
+    assert [row[1:5] for row in rows] == [["V4", "table:good", "columns", "pearson"], ["V4", "table:bad", "columns", "pearson"]]
     summary = pd.read_csv(tmp_path / "out" / "summary.csv")
     assert [float(row[5]) for row in rows] == pytest.approx(summary["score"].tolist(), abs=6e-4) and summary["score"][0] > summary["score"][1] + 0.1
-    assert (tmp_path / "out" / "report.html").is_file() and (tmp_path / "out" / "evaluations" / "tiny-spearman.npz").is_file() and said.err == ""
+    assert (tmp_path / "out" / "report.html").is_file() and (tmp_path / "out" / "evaluations" / "tiny-pearson.npz").is_file() and said.err == ""
 
 
 def test_rsa_dry_run_lists_its_tasks_and_writes_nothing(tiny, tmp_path, capsys):

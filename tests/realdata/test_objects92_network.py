@@ -46,7 +46,7 @@ def test_direct_calls(real_data, capsys):
 
 def test_a_plan_and_its_report(real_data, tmp_path, capsys):
     block = {
-        "kind": "rsa", "dataset": "objects92", "root": str(real_data("objects92_rdm").parent), "where": "study == 'Algonauts 2019'",
+        "kind": "rsa", "dataset": "objects92", "root": str(real_data("objects92_rdm").parent), "where": "study == 'Algonauts 2019'", "compare": "spearman",
         "models": [{"name": "timm:mobilenetv2_100", "layers": LAYERS, "weights": weights(real_data), **OPTIONS}, "pixels"],
     }  # fmt: skip
     results = be.run({"name": "objects", "analysis": [block]}, tmp_path / "out", progress=False)

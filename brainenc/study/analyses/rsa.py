@@ -2,6 +2,16 @@
 
 Each unit's RDMs and each layer's RDM are tasks of their own. Comparisons need all of them together (the same resamples for every subject,
 layer and region), so they are made from the stored RDMs when the outputs are written; see `brainenc.study.evaluations`.
+
+.. code-block:: toml
+
+    [[analysis]]
+    kind = "rsa"
+    dataset = "objects92"                       # RDMs are compared as they are; of responses they are made (metric, folds, noise)
+    where = "study == 'Algonauts 2019'"
+    models = ["pixels", { name = "timm:mobilenetv2_100", layers = "blocks.*.*", pooling = "none" }]
+    compare = ["spearman", "whitened_pearson"]
+    permutations = 1000
 """
 
 from __future__ import annotations
@@ -36,7 +46,7 @@ KEYS = {
     "folds": TEXT,
     "noise": TEXT,
     "model_metric": Key((str,), "correlation"),
-    "compare": Key((str, list), "spearman", items=(str,)),
+    "compare": Key((str, list), "pearson", items=(str,)),  # the default of `brainenc.rsa.evaluate`; rank comparisons take some 20 times longer
     "by": Key((str, list), items=(str,)),
     "conditions": TEXT,
     "average": Key((bool,), False),
