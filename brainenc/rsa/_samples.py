@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 
 from brainenc.core.errors import InputError
-from brainenc.linalg.concordance import concordance_of_ranks, dense_ranks
+from brainenc.linalg.concordance import Concordance, concordance_of_ranks, dense_ranks
 from brainenc.linalg.multiplicities import (
     PRODUCT_ROWS,
     Moments,
@@ -250,7 +250,8 @@ class _Concordant(Engine):
         return self._counted(dense_ranks(x), dense_ranks(y), weights)
 
     def _counted(self, x: Tensor, y: Tensor, weights: Tensor) -> Tensor:
-        return torch.from_numpy(self.module.from_counts(concordance_of_ranks(x, y, weights))).to(x.device)
+        counts = concordance_of_ranks(x, y, weights)
+        return torch.from_numpy(self.module.from_counts(Concordance(*(part.cpu() for part in counts)))).to(x.device)
 
 
 class _Generic(Engine):
@@ -286,8 +287,8 @@ class _Generic(Engine):
             for each, v in zip(ceilings, vs, strict=True):
                 rows = v if len(w) == 1 else v[one : one + 1]
                 each += [self._ceiling(x, counts, np.rint(r).astype(np.intp)) for r in rows.cpu().numpy()]
-        stacked = [(torch.from_numpy(np.stack([c[0] for c in each])), torch.from_numpy(np.stack([c[1] for c in each]))) for each in ceilings]
-        return torch.from_numpy(np.stack(scores)), stacked
+        tensor = lambda rows: torch.from_numpy(np.stack(rows)).to(w.device)  # noqa: E731
+        return tensor(scores), [(tensor([c[0] for c in each]), tensor([c[1] for c in each])) for each in ceilings]
 
     def _compare(self, x: Floats, y: Floats, w: Floats) -> Floats:
         if self.by_copies is not None and not self.expand:

@@ -38,6 +38,17 @@ def ranked(rdms):
     return be.RDMs(scipy.stats.rankdata(rdms.values, axis=1), rdms.conditions, rdms.rdms)
 
 
+@pytest.mark.parametrize(("name", "folder"), [("objects92_models", "objects92_rdm"), ("scenes78", "scenes78_negative_control")])
+def test_files_here_are_the_public_ones(real_data, name, folder):
+    from brainenc.io.fetch import fetch_file
+
+    plan = be.datasets.fetch_plan(name, root=real_data(folder).parent)
+    assert plan.needs.n_files == 0
+    for item in plan.files:
+        assert fetch_file(item.url, item.path, sha256=item.sha256) == item.path
+        assert item.path.stat().st_size == item.n_bytes
+
+
 def test_human_and_monkey_it(objects, models):
     monkey, human = (objects.where(f"study == 'Kriegeskorte 2008, figure 1' and species == '{s}'") for s in ("monkey", "human"))
     assert be.rsa.compare(monkey, human, "pearson")[0, 0] == pytest.approx(0.4912, abs=5e-5)
