@@ -209,7 +209,7 @@ def _corrected(
         measurable = limits[part] >= floor
         values[part] = np.where(measurable & np.isfinite(found[0]), found[0], np.nan)
         if n_boot:
-            ci[:, part] = bootstrap_interval(values[part], found[1:], n_stimuli, "plain")
+            ci[:, part] = bootstrap_interval(values[part], found[1:], n_stimuli, "ratio")
     ceiling = NoiseCeiling(limits, units="variance", n_repeats=1.0 / layout.q, method="signal_power", floor=floor)
     return Corrected(values, ci if n_boot else None, ceiling, n_stimuli)
 
