@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy.typing as npt
 import torch
 
 from brainenc.core.checks import examples
-from brainenc.core.errors import BrainencWarning, InputError
+from brainenc.core.errors import InputError
 from brainenc.linalg import noise as kernels
 from brainenc.linalg.device import resolve_device, working_dtype
 from brainenc.linalg.distances import Cells, cell_sums
@@ -24,11 +23,6 @@ from brainenc.rsa.noise import METHODS, NoiseModel
 
 Tensor = torch.Tensor
 COLUMNS = 4096
-_SAME = (
-    "searchlight of {!r}: every condition comes once a fold, so that the local noise is made of the differences between folds that the metric multiplies; "
-    "cross-validated distances of pure noise then lie somewhat above 0. Comparisons with models are hardly touched; for tests against 0 "
-    "give residuals= of a GLM, several trials a fold, or a noise model of other data"
-)
 
 
 class Gathered:
@@ -213,8 +207,6 @@ def _noise_of(
             source = Residuals(values, cells, dof)
         else:
             source = Residuals(part.values[0], residual_cells(part), dof)
-            if how.estimator.CROSSVALIDATED and np.array_equal(source.cells, part.condition):
-                warnings.warn(_SAME.format(responses.name), BrainencWarning, stacklevel=5)
         return _local(responses, source, method, used, device)
     if residuals is not None or dof is not None:
         raise InputError("residuals and dof belong to local noise", where="searchlight", got=repr(noise), fix='noise="local"')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -9,11 +10,16 @@ import numpy as np
 import numpy.typing as npt
 
 from brainenc.core.checks import examples, one_of
-from brainenc.core.errors import InputError
+from brainenc.core.errors import BrainencWarning, InputError
 from brainenc.rsa._trials import Trials
 from brainenc.rsa.noise import METHODS, NoiseModel, from_residuals
 
 PerFold = NoiseModel | list[NoiseModel] | None
+_SAME = (
+    "noise of {!r}: every condition comes once a fold, so that the noise is made of the differences between folds that the metric multiplies; "
+    "cross-validated distances of pure noise then lie somewhat above 0. Comparisons with models are hardly touched; for tests against 0 "
+    "give residuals of a GLM, several trials a fold, or a noise model of other data"
+)
 
 
 class Noises(NamedTuple):
@@ -68,11 +74,16 @@ def per_fold(noise: Any, part: Trials, metric: str) -> NoiseModel | list[NoiseMo
 
 
 def residual_cells(part: Trials) -> npt.NDArray[np.intp]:
-    """Return the cell (n_samples,) whose mean each trial loses to become noise: its condition and fold, or its condition where no cell has repeats."""
+    """Return the cell (n_samples,) whose mean each trial loses to become noise: its condition and fold, or its condition where no cell has repeats.
+
+    The second kind of noise is made of the very differences between folds that a cross-validated metric multiplies: it is warned of.
+    """
     where = f"noise of {part.name!r}"
     cells = part.condition * max(len(part.folds), 1) + part.fold
     if len(np.unique(cells)) == len(cells):
         cells = part.condition
+        if part.folds:
+            warnings.warn(_SAME.format(part.name), BrainencWarning, stacklevel=6)
     if len(np.unique(cells)) == len(cells):
         raise InputError("noise cannot be estimated from conditions measured once", where=where, fix="give residuals to noise_model")
     if part.weight is not None:

@@ -72,7 +72,8 @@ def rdm(
         Of cross-validated metrics only: a column (Responses: ``"run"``) or one label a row.
     noise : NoiseModel, array, str, sequence or mapping, optional
         Σ. A `NoiseModel`; an array (n_channels, n_channels), taken as a *precision* as in rsatoolbox; a method of `noise_model`, to estimate it
-        from the trials less the mean of their condition (and fold, where cells have repeats); a sequence in the order of the sorted folds
+        from the trials less the mean of their condition (and fold, where cells have repeats; where none has, crossnobis of pure noise lies
+        above 0, by about 2(c − 1)/n_folds a channel with c = mean tr(Σ Σ̂⁻¹)/p, and a warning says so); a sequence in the order of the sorted folds
         or {fold: model} for noise per fold; with several data sets also one of these for each, as a sequence or {name: …}. With ``by``
         a model of all channels gives its sub-block. ``mahalanobis`` requires one.
     squared : bool

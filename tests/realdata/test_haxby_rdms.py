@@ -27,10 +27,22 @@ def blocks(real_data):
     return found.take_targets(np.flatnonzero(varies)), residuals
 
 
+def residuals_of(scans):
+    """Return the scans less the mean of their label."""
+    task = pd.get_dummies(scans.samples["label"]).to_numpy(dtype=float)
+    residual = scans.values - task @ np.linalg.lstsq(task, scans.values, rcond=None)[0]
+    return be.Responses(residual, scans.samples, scans.targets, t_r=2.5)
+
+
+def scan_noise(scans):
+    """Return the noise of the scans; that of the block means themselves would be made of what crossnobis multiplies."""
+    return be.rsa.noise_model(residuals_of(scans), dof=scans.n_samples - 12 * 2 - 9)
+
+
 def test_faces_and_houses_are_far_apart(blocks, capsys):
     """Against swaps of the two labels within runs, under which their distance is noise alone."""
-    trials, _ = blocks
-    rdm = be.rsa.rdm(trials, metric="crossnobis", noise="schaefer_strimmer").reorder("stimulus_id")
+    trials, scans = blocks
+    rdm = be.rsa.rdm(trials, metric="crossnobis", noise=scan_noise(scans)).reorder("stimulus_id")
     assert rdm.n_conditions == 8 and rdm.conditions["living"].sum() == 2
     frame = rdm.to_frame().set_index(["condition_a", "condition_b"])["dissimilarity"]
     pair = trials.rows(stimulus_id=["face", "house"])
@@ -63,11 +75,9 @@ def test_both_halves_of_the_runs_agree(blocks, capsys):
 
 def test_noise_from_the_time_series(blocks):
     trials, scans = blocks
-    task = pd.get_dummies(scans.samples["label"]).to_numpy(dtype=float)
-    residual = scans.values - task @ np.linalg.lstsq(task, scans.values, rcond=None)[0]
-    model = be.rsa.noise_model(be.Responses(residual, scans.samples, scans.targets, t_r=2.5), dof=len(residual) - 12 * 2 - 9)
+    model = scan_noise(scans)
     rdm = be.rsa.rdm(trials, metric="crossnobis", noise=model)
-    per_run = be.rsa.noise_model(be.Responses(residual, scans.samples, scans.targets, t_r=2.5), by="run")
+    per_run = be.rsa.noise_model(residuals_of(scans), by="run")
     each = be.rsa.rdm(trials, metric="crossnobis", noise=per_run)
     assert list(per_run) == list(range(1, 13)) and per_run[1].n_samples == 121 < model.n_channels
     assert np.corrcoef(rdm.values[0], each.values[0])[0, 1] > 0.8

@@ -289,6 +289,7 @@ def test_averages_count_for_the_trials_they_are_of(responses):
     assert be.rsa.rdm(halves, metric="euclidean").values[0, 0] == pytest.approx(((mean - halves.values[2]) ** 2).mean())
 
 
+@pytest.mark.filterwarnings("ignore:.*once a fold:brainenc.core.errors.BrainencWarning")
 def test_one_rdm_for_each_region(responses):
     found = be.rsa.rdm(responses, metric="crossnobis", by="roi", noise="schaefer_strimmer")
     assert found.rdms.to_dict("list") == {"subject": ["01", "01"], "roi": ["V1", "V4"]}
@@ -301,6 +302,13 @@ def test_one_rdm_for_each_region(responses):
     np.testing.assert_allclose(local.values[1], alone.values[0], rtol=1e-10)
     with pytest.raises(InputError, match="expected 8 channels, got 5"):  # as many as V4 has: it would not be said of which
         be.rsa.rdm(responses, metric="mahalanobis", by="roi", noise=be.rsa.noise_model(responses.where(roi="V4")))
+
+
+def test_noise_of_the_trials_that_are_compared_is_warned_of(responses):
+    with pytest.warns(BrainencWarning, match="'01': every condition comes once a fold"):
+        be.rsa.rdm(responses, metric="crossnobis", noise="diagonal")
+    twice = responses.take_rows(np.tile(np.arange(responses.n_samples), 2))
+    be.rsa.rdm(twice, metric="crossnobis", noise="diagonal")  # repeats within a fold: no warning
 
 
 def test_features_and_layers(features, responses):
