@@ -11,22 +11,36 @@ from brainenc.core.lazy import lazy
 
 if TYPE_CHECKING:
     from brainenc.encoding.compare import compare_layers, winners
+    from brainenc.encoding.consistency import Consistency, noise_corrected_consistency
     from brainenc.encoding.design_matrix import delay_space, design
     from brainenc.encoding.ridge import Ridge, RidgePath, fit_path
     from brainenc.encoding.score import score_layers
 
 _WHERE = {
+    "Consistency": "consistency",
     "Ridge": "ridge",
     "RidgePath": "ridge",
     "compare_layers": "compare",
     "delay_space": "design_matrix",
     "design": "design_matrix",
     "fit_path": "ridge",
+    "noise_corrected_consistency": "consistency",
     "score_layers": "score",
     "winners": "compare",
 }
 
-__all__ = ["Ridge", "RidgePath", "compare_layers", "delay_space", "design", "fit_path", "score_layers", "winners"]
+__all__ = [
+    "Consistency",
+    "Ridge",
+    "RidgePath",
+    "compare_layers",
+    "delay_space",
+    "design",
+    "fit_path",
+    "noise_corrected_consistency",
+    "score_layers",
+    "winners",
+]
 
 __getattr__ = lazy(__name__, _WHERE)
 
