@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -304,10 +305,11 @@ def test_one_rdm_for_each_region(responses):
         be.rsa.rdm(responses, metric="mahalanobis", by="roi", noise=be.rsa.noise_model(responses.where(roi="V4")))
 
 
-def test_noise_of_the_trials_that_are_compared_is_warned_of(responses):
+def test_noise_of_the_trials_that_are_compared_is_warned_of(responses, rng):
     with pytest.warns(BrainencWarning, match="'01': every condition comes once a fold"):
         be.rsa.rdm(responses, metric="crossnobis", noise="diagonal")
     twice = responses.take_rows(np.tile(np.arange(responses.n_samples), 2))
+    twice = replace(twice, values=twice.values + rng.standard_normal(twice.values.shape))
     be.rsa.rdm(twice, metric="crossnobis", noise="diagonal")  # repeats within a fold: no warning
 
 
