@@ -89,6 +89,7 @@ def _fit_ridge(encoder: Any, X: Array, Y: Array, X_test: Array, fold: Fold, *, m
     if params["device"] == "auto":
         params["device"] = device
     path = fit_path(X, Y, X_test, sample_weight=fold.weights, groups=fold.groups, **params)
+    assert path.predictions is not None
     return Fit(path.predictions, path.alpha, path.cv_scores, path.edge_counts, path.solver)
 
 

@@ -2,59 +2,82 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from brainenc.core.checks import as_matrix, examples
+from brainenc.core.checks import as_matrix
 from brainenc.core.errors import InputError
 from brainenc.linalg import ridge_kernels as kernels
-from brainenc.linalg.device import resolve_device, to_numpy, to_tensor, working_dtype
-from brainenc.linalg.plan import ChunkPlan, plan_chunks
+from brainenc.linalg.device import resolve_device, to_numpy, working_dtype
+from brainenc.linalg.plan import ChunkPlan
+from brainenc.linalg.ridge_search import choose
+from brainenc.linalg.ridge_setup import Array, Floats, Index, Setup, Shape, Splits, missing_patterns, plan_fit, project, target_statistics
 
-Array = npt.NDArray[Any]
-Splits = Sequence[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]
 N_AUTO = 17
-_HEAP = 1.15  # allocators keep some of the blocks that were freed
+MOST_PATTERNS = 1000
 
 
 class RidgeFit(NamedTuple):
     """What `ridge_fit` returns; arrays are numpy, one entry or column per target."""
 
     alphas: npt.NDArray[np.float64]  # (n_alphas,) ascending
-    alpha: npt.NDArray[np.float64]  # (n_targets,) the penalty chosen
+    alpha: npt.NDArray[np.float64]  # (n_targets,) the penalty chosen; NaN where a target has too few rows
     cv_scores: npt.NDArray[np.float64]  # (n_targets,) 1 - held-out error / held-out error of the training mean
     constant: npt.NDArray[np.bool_]  # (n_targets,)
     solver: str  # "primal" or "kernel"
     weights: Array | None  # (n_features, n_targets) in primal form, (n_samples, n_targets) in kernel form
     x_mean: npt.NDArray[np.float64]  # (n_features,)
-    y_mean: npt.NDArray[np.float64]  # (n_targets,)
+    y_mean: npt.NDArray[np.float64]  # (n_targets,) prediction at x_mean
     predictions: Array | None  # (n_test, n_targets)
     plan: ChunkPlan
     decomposition: str  # the step of the retry ladder that succeeded
+    n_tried: npt.NDArray[np.int64]  # (n_targets,) penalties tried on held-out rows
+    search: str  # how the search went
+    n_patterns: int  # sets of rows, one decomposition each
+    n_unfit: int  # targets with too few rows
 
 
-class _Setup(NamedTuple):
-    design: kernels.Design
-    factor: kernels.Factor
-    alphas: npt.NDArray[np.float64]
-    Y: Array
-    y_mean: npt.NDArray[np.float64]
-    constant: npt.NDArray[np.bool_]
-    root: npt.NDArray[np.float64]
+class _Options(NamedTuple):
+    intercept: bool
+    form: str
     dtype: np.dtype[Any]
     device: torch.device
+    search: str
+    conservative: bool
     plan: ChunkPlan
+    resident: bool
+
+
+class _Group(NamedTuple):
+    """What all targets of a group have in common; also the grid and the mean of all rows."""
+
+    alphas: Floats
+    x_mean: Floats
+    how: str
+    search: str
+
+
+class _Results(NamedTuple):
+    """What the groups of targets write into."""
+
+    alpha: Floats
+    scores: Floats
+    constant: npt.NDArray[np.bool_]
+    y_mean: Floats
+    n_tried: npt.NDArray[np.int64]
+    weights: Array | None
+    predictions: Array | None
 
 
 def ridge_fit(
     X: Array, Y: Array, *,
     alphas: npt.NDArray[np.float64] | None, cv: Splits | str | None, sample_weight: npt.NDArray[np.float64] | None = None,
     fit_intercept: bool = True, solver: str = "auto", memory: str | int | float | None = None, device: str = "auto",
-    X_test: Array | None = None, keep_weights: bool = True,
+    X_test: Array | None = None, keep_weights: bool = True, search: str = "full", conservative: bool = False, out: Array | None = None,
 ) -> RidgeFit:  # fmt: skip
     """Fit ridge regressions of every column of ``Y`` on ``X``, each with the penalty that predicts held-out rows best.
 
@@ -63,13 +86,14 @@ def ridge_fit(
     Parameters
     ----------
     X : ndarray, (n_samples, n_features)
-        Finite. float32 is computed in float32, anything else in float64. May be a memmap in kernel form.
+        Finite. float32 is computed in float32, anything else in float64. May be a memmap: it is read in blocks.
     Y : ndarray, (n_samples, n_targets)
-        Finite; may be a memmap, read a chunk of columns at a time.
+        May be a memmap, read a chunk of columns at a time. NaN marks missing responses: targets that lack the same rows share one
+        decomposition of the other rows.
     alphas : ndarray, (n_alphas,), or None
         Penalties, ascending; None: see `auto_alphas`.
     cv : list of (train, test) row indices, "loo", "gcv" or None
-        How the penalty is chosen; None needs exactly one penalty.
+        How the penalty is chosen; None needs exactly one penalty. Missing rows leave their folds.
     sample_weight : ndarray, (n_samples,), optional
     fit_intercept : bool
     solver : {"auto", "primal", "kernel"}
@@ -81,6 +105,12 @@ def ridge_fit(
         Rows to predict.
     keep_weights : bool
         Return the weights (the largest array of the result).
+    search : {"full", "hybrid"}
+        Every penalty on every fold, or a GCV scan verified by folds (see `Ridge`).
+    conservative : bool
+        The largest penalty within one standard error over folds.
+    out : ndarray, optional
+        Where predictions (if ``X_test`` is given) or else weights are written, for instance a memmap.
 
     Returns
     -------
@@ -89,27 +119,43 @@ def ridge_fit(
     Raises
     ------
     InputError
-        For targets that hold NaN or infinity, or a memory budget that is too small.
+        For targets that hold infinity, targets none of which has enough rows, or a memory budget that is too small.
 
     Notes
     -----
     The penalty of the least held-out squared error wins, and the larger one of two equal ones. Leave-one-out is exact.
     """
     X, Y = as_matrix(X, "X"), as_matrix(Y, "Y", n_rows=len(X))
-    n, p = X.shape
+    (n, p), n_targets = X.shape, Y.shape[1]
     form = solver if solver != "auto" else ("primal" if p <= n else "kernel")
-    dtype, where = working_dtype(X), resolve_device(device)
+    dtype, n_test = working_dtype(X), 0 if X_test is None else len(X_test)
+    y_bytes = np.dtype(Y.dtype).itemsize if Y.dtype.kind == "f" else 8
+    groups = missing_patterns(Y)
+    if len(groups) > MOST_PATTERNS:
+        raise InputError(
+            "targets lack too many different sets of rows, each of which takes a decomposition", where="Y", expected=f"at most {MOST_PATTERNS}",
+            got=len(groups), fix="fit some targets at a time, or leave incomplete rows out",
+        )  # fmt: skip
+    apart = len(groups) > 1 or groups[0][0] is not None
+    gathers = apart or (search == "hybrid" and isinstance(cv, list | tuple))
+    shape = Shape(n, p, n_targets, n_test, N_AUTO if alphas is None else len(alphas), y_bytes, dtype, form, gathers, conservative)
+    plan, resident = plan_fit(shape, cv, memory)
+    options = _Options(fit_intercept, form, dtype, resolve_device(device), search, conservative, plan, resident)
     weights = np.ones(n) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
-    n_alphas = N_AUTO if alphas is None else len(alphas)
-    plan = _plan(X, Y, cv, form=form, dtype=dtype, n_alphas=n_alphas, memory=memory, n_test=0 if X_test is None else len(X_test))
-    y_mean, constant = target_statistics(Y, weights, intercept=fit_intercept)
-    design = kernels.make_design(X, weights, intercept=fit_intercept, form=form, dtype=dtype, device=where)
-    factor = kernels.decompose(design.gram)
-    grid = auto_alphas(float(factor.values[0]) if len(factor.values) else 0.0) if alphas is None else np.asarray(alphas, dtype=np.float64)
-    setup = _Setup(design, factor, grid, Y, y_mean, constant, np.sqrt(weights), dtype, where, plan)
-    alpha, scores = _choose(setup, cv)
-    kept, predictions = _solve(setup, alpha, X, X_test, keep_weights)
-    return RidgeFit(grid, alpha, scores, constant, form, kept, design.mean, y_mean, predictions, plan, factor.how)
+    results = _results(options, n_targets, n if form == "kernel" else p, n_test, keep_weights, out)
+    whole = _whole(X, weights, alphas, options) if apart else None
+    fits = []
+    for missing, columns in groups:
+        kept, splits = _observed(weights, missing, cv)
+        if kept is not None:
+            fits.append(_fit_group(X, Y, X_test, kept, splits, alphas, options, results, columns if apart else None, whole))
+    if not fits:
+        raise InputError("Input Y contains NaN, and no target has enough rows", where="Y", expected="two observed rows to train on and one to test")
+    return RidgeFit(
+        fits[0].alphas, results.alpha, results.scores, results.constant, form, results.weights, fits[0].x_mean if whole is None else whole.x_mean,
+        results.y_mean, results.predictions, plan, max(fits, key=lambda fit: fit.how != "as given").how, results.n_tried,
+        "; ".join(dict.fromkeys(fit.search for fit in fits)), len(groups), int(np.isnan(results.alpha).sum()),
+    )  # fmt: skip
 
 
 def auto_alphas(largest: float) -> npt.NDArray[np.float64]:
@@ -128,149 +174,114 @@ def auto_alphas(largest: float) -> npt.NDArray[np.float64]:
     return np.logspace(-6, 2, N_AUTO) * (largest if largest > 0 else 1.0)
 
 
-def target_statistics(Y: Array, weights: npt.NDArray[np.float64], *, intercept: bool) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
-    """Return the targets' weighted means and which of them are constant, or refuse targets that are not finite.
-
-    Without an intercept the means are zero and only targets that are zero throughout count as constant.
-    """
-    mean, constant, bad = np.zeros(Y.shape[1]), np.zeros(Y.shape[1], dtype=bool), []
-    used = weights > 0
-    for cols in kernels.blocks(Y.shape[1], 1024):
-        block = np.asarray(Y[:, cols])
-        finite = np.isfinite(block).all(axis=0)
-        bad.extend((np.flatnonzero(~finite) + cols.start).tolist())
-        if bad:
-            continue
-        seen = block if used.all() else block[used]
-        low, high = seen.min(axis=0), seen.max(axis=0)
-        constant[cols] = (low == high) & (intercept | (high == 0))
-        if intercept:
-            mean[cols] = np.where(constant[cols], low, (weights / weights.sum()) @ block.astype(np.float64, copy=False))
-    if bad:
+def _results(options: _Options, n_targets: int, n_weights: int, n_test: int, keep_weights: bool, out: Array | None) -> _Results:
+    """Make room for the results; what has too few rows keeps NaN."""
+    nan, predicts = np.full(n_targets, np.nan), n_test > 0
+    shape = (n_test if predicts else n_weights, n_targets)
+    if out is not None and (out.shape != shape or out.dtype != options.dtype or not out.flags.writeable):
         raise InputError(
-            "Input Y contains NaN or infinity", where=f"columns {examples(bad)}", expected="finite targets",
-            fix="fit complete targets only, or use score_layers, which groups targets by their missing rows",
+            "array to write into does not fit", where="out", expected=f"writeable {options.dtype} of shape {shape}",
+            got=f"{'' if out.flags.writeable else 'read-only '}{out.dtype} of shape {out.shape}",
         )  # fmt: skip
-    return mean, constant
+    predictions = (out if out is not None else np.empty(shape, dtype=options.dtype)) if predicts else None
+    weights = np.empty((n_weights, n_targets), dtype=options.dtype) if keep_weights and (predicts or out is None) else None
+    weights = out if out is not None and not predicts else weights
+    return _Results(nan, nan.copy(), np.zeros(n_targets, dtype=bool), nan.copy(), np.zeros(n_targets, dtype=np.int64), weights, predictions)
 
 
-def _choose(setup: _Setup, cv: Splits | str | None) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return each target's penalty and its inner score."""
-    grid, n_targets = setup.alphas, setup.Y.shape[1]
-    if cv is None:
-        return np.full(n_targets, grid[0]), np.full(n_targets, np.nan)
-    errors, base = _leave_one_out(setup, gcv=cv == "gcv") if isinstance(cv, str) else _cross_validate(setup, cv)
-    errors = np.where(np.isnan(errors), np.inf, errors)
-    best = len(grid) - 1 - np.argmin(errors[::-1], axis=0)  # from the largest penalty down: it wins ties
-    best[setup.constant] = len(grid) - 1
-    least = errors[best, np.arange(n_targets)]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        scores = 1.0 - least / base
-    scores[setup.constant | ~np.isfinite(scores)] = np.nan
-    return grid[best], scores
+def _whole(X: Array, weights: Floats, alphas: Floats | None, options: _Options) -> _Group:
+    """Return the grid and the mean of all rows, which groups of targets with missing rows share."""
+    if alphas is not None:
+        return _Group(alphas, kernels.weighted_mean(X, weights) if options.intercept else np.zeros(X.shape[1]), "as given", "")
+    design = _design(X, weights, options)
+    values = kernels.decompose(design.gram).values
+    return _Group(auto_alphas(float(values[0]) if len(values) else 0.0), design.mean, "as given", "")
 
 
-def _cross_validate(setup: _Setup, splits: Splits) -> tuple[Array, Array]:
-    n_targets = setup.Y.shape[1]
-    errors, base = np.zeros((len(setup.alphas), n_targets)), np.zeros(n_targets)
-    for start in range(0, len(splits), max(setup.plan.group, 1)):
-        folds = [kernels.make_fold(setup.design, train, test) for train, test in splits[start : start + setup.plan.group]]
-        for cols in setup.plan.slices():
-            T, ZtT = _load(setup, cols)
-            for fold in folds:
-                A, held = kernels.project_fold(setup.design, fold, T, ZtT)
-                base[cols] += to_numpy(kernels.squares(held))
-                errors[:, cols] += to_numpy(kernels.fold_errors(fold, A, held, setup.alphas))
-        del folds
-    return errors, base
+def _design(X: Array, weights: Floats, options: _Options) -> kernels.Design:
+    return kernels.make_design(
+        X, weights, intercept=options.intercept, form=options.form, dtype=options.dtype, device=options.device, resident=options.resident
+    )
 
 
-def _leave_one_out(setup: _Setup, *, gcv: bool) -> tuple[Array, Array]:
-    n_targets = setup.Y.shape[1]
-    errors, base = np.zeros((len(setup.alphas), n_targets)), np.zeros(n_targets)
-    loo = kernels.prepare_leave_one_out(setup.design, setup.factor, setup.alphas)
-    # what remains of a row when the others' mean is taken off
-    room = 1.0 - setup.root**2 / (setup.root**2).sum() if setup.design.intercept else np.ones(len(setup.root))
-    if gcv:
-        room = np.full(len(room), room[setup.root > 0].mean())
-    others = torch.from_numpy(room.astype(setup.dtype)).to(setup.device)
+def _observed(weights: Floats, missing: npt.NDArray[np.bool_] | None, cv: Splits | str | None) -> tuple[Floats | None, Splits | str | None]:
+    """Return the weights without missing rows, and the folds without them; None where too few rows are left."""
+    if missing is None:
+        return weights, cv
+    kept = np.where(missing, 0.0, weights)
+    if (kept > 0).sum() < 2:
+        return None, cv
+    if cv is None or isinstance(cv, str):
+        return kept, cv
+    splits = [(train[kept[train] > 0], test[kept[test] > 0]) for train, test in cv]
+    splits = [(train, test) for train, test in splits if len(train) > 1 and len(test)]
+    return (kept, splits) if splits else (None, cv)
+
+
+def _fit_group(
+    X: Array, Y: Array, X_test: Array | None, weights: Floats, cv: Splits | str | None, alphas: Floats | None, options: _Options,
+    results: _Results, columns: Index | None, whole: _Group | None,
+) -> _Group:  # fmt: skip
+    """Fit the targets that were observed in the same rows and write them into the results."""
+    n_targets = Y.shape[1] if columns is None else len(columns)
+    plan = replace(options.plan, n_columns=n_targets)
+    y_mean, constant = target_statistics(Y, weights, intercept=options.intercept, columns=columns)
+    design = _design(X, weights, options)
+    factor = kernels.decompose(design.gram)
+    grid = whole.alphas if whole is not None else alphas
+    if grid is None:
+        grid = auto_alphas(float(factor.values[0]) if len(factor.values) else 0.0)
+    room = plan.budget - plan.expected - factor.basis.shape[1] * n_targets * options.dtype.itemsize
+    setup = Setup(
+        design, factor, np.asarray(grid, dtype=np.float64), Y, columns, y_mean, constant, np.sqrt(weights), options.dtype, options.device, plan,
+        {} if room > 0 else None,
+    )  # fmt: skip
+    choice = choose(setup, cv, search=options.search, conservative=options.conservative)
+    where = slice(None) if columns is None else columns
+    results.alpha[where], results.scores[where], results.n_tried[where] = choice.alpha, choice.scores, choice.n_tried
+    results.constant[where], results.y_mean[where] = constant, y_mean
+    _solve(setup, choice.alpha, X, X_test, results, None if whole is None else whole.x_mean - design.mean)
+    return _Group(setup.alphas, design.mean, factor.how, choice.search)
+
+
+def _solve(setup: Setup, alpha: Floats, X: Array, X_test: Array | None, results: _Results, shift: Floats | None) -> None:
+    """Write the weights of all training rows at the chosen penalties, and predictions of new rows.
+
+    ``shift``: from these rows' mean of the features to the one that weights are used with; the targets' means follow it.
+    """
+    design, factor = setup.design, setup.factor
+    probe = None if results.predictions is None or X_test is None else _probe(setup, X, X_test)
+    across = shift if shift is None or design.form == "primal" else _across(X, design.mean, shift)
     for cols in setup.plan.slices():
-        T, ZtT = _load(setup, cols)
-        base[cols] = to_numpy(kernels.squares(T, others))
-        errors[:, cols] = to_numpy(kernels.leave_one_out_errors(loo, T, ZtT, setup.alphas, gcv=gcv))
-    return errors, base
-
-
-def _solve(setup: _Setup, alpha: npt.NDArray[np.float64], X: Array, X_test: Array | None, keep_weights: bool) -> tuple[Array | None, Array | None]:
-    """Return the weights of all training rows at the chosen penalties, and predictions of new rows."""
-    design, factor, n_targets = setup.design, setup.factor, setup.Y.shape[1]
-    probe = None if X_test is None else _probe(setup, X, X_test)
-    predictions = None if X_test is None else np.empty((len(X_test), n_targets), dtype=setup.dtype)
-    weights = np.empty((len(factor.basis), n_targets), dtype=setup.dtype) if keep_weights else None
-    for cols in setup.plan.slices():
-        T, ZtT = _load(setup, cols)
-        B = factor.basis.T @ (T if ZtT is None else ZtT)
-        del T, ZtT
+        where = cols if setup.columns is None else setup.columns[cols]
         penalty = torch.from_numpy(alpha[cols].astype(setup.dtype)).to(setup.device)
-        B /= factor.values[:, None] + penalty
-        if predictions is not None and probe is not None:
-            predictions[:, cols] = to_numpy(probe @ B) + setup.y_mean[cols].astype(setup.dtype)
-        if weights is not None:
-            part = factor.basis @ B
-            weights[:, cols] = to_numpy(part if design.form == "primal" else part * design.root[:, None])
-    return weights, predictions
+        B = project(setup, cols) / (factor.values[:, None] + penalty)
+        if results.predictions is not None and probe is not None:
+            results.predictions[:, where] = to_numpy(probe @ B) + setup.y_mean[cols].astype(setup.dtype)
+        if results.weights is None:
+            continue
+        part = to_numpy(factor.basis @ B if design.form == "primal" else (factor.basis @ B).mul_(design.root[:, None]))
+        results.weights[:, where] = part
+        if across is not None:
+            results.y_mean[where] += across @ part
 
 
-def _probe(setup: _Setup, X: Array, X_test: Array) -> torch.Tensor:
+def _across(X: Array, mean: Floats, shift: Floats) -> Floats:
+    """Return ``(X - mean) shift`` in float64, a block of rows at a time."""
+    parts = [(np.asarray(X[rows], dtype=np.float64) - mean) @ shift for rows in kernels.blocks(len(X), kernels.ROW_BLOCK)]
+    return np.concatenate(parts)
+
+
+def _probe(setup: Setup, X: Array, X_test: Array) -> torch.Tensor:
     """Return new rows in the coordinates of the spectrum, (n_test, r)."""
     design, dtype, device = setup.design, setup.dtype, setup.device
     if design.form == "primal":
-        return kernels.scaled(X_test, design.mean, None, dtype, device) @ setup.factor.basis
+        probe = torch.empty(len(X_test), setup.factor.basis.shape[1], dtype=design.root.dtype, device=device)
+        for rows in kernels.blocks(len(X_test), kernels.ROW_BLOCK):
+            torch.mm(kernels.scaled(X_test[rows], design.mean, None, dtype, device), setup.factor.basis, out=probe[rows])
+        return probe
     cross = torch.zeros(len(X_test), len(X), dtype=design.root.dtype, device=device)
     for cols in kernels.blocks(X.shape[1]):
         z = kernels.scaled(X[:, cols], design.mean[cols], setup.root, dtype, device)
         cross.addmm_(kernels.scaled(X_test[:, cols], design.mean[cols], None, dtype, device), z.T)
     return cross @ setup.factor.basis
-
-
-def _load(setup: _Setup, cols: slice) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Return a chunk of centred, scaled targets and, in primal form, its projection on the features."""
-    block, mean = setup.Y[:, cols], setup.y_mean[cols]
-    if np.dtype(block.dtype).itemsize > setup.dtype.itemsize or block.dtype.kind != "f":
-        # take the mean off before rounding: a large mean would otherwise eat the digits
-        T = to_tensor(np.asarray(block, dtype=np.float64) - mean, setup.dtype, setup.device)
-    else:
-        T = to_tensor(block, setup.dtype, setup.device)
-        T -= torch.from_numpy(mean.astype(setup.dtype)).to(setup.device)
-    if np.any(setup.root != 1):
-        T *= setup.design.root[:, None]
-    if setup.constant[cols].any():
-        T[:, torch.from_numpy(setup.constant[cols]).to(setup.device)] = 0.0
-    z = setup.design.z
-    return T, None if z is None else z.T @ T
-
-
-def _plan(
-    X: Array, Y: Array, cv: Splits | str | None, *,
-    form: str, dtype: np.dtype[Any], n_alphas: int, memory: str | int | float | None, n_test: int,
-) -> ChunkPlan:  # fmt: skip
-    """Count the bytes that the fit takes beside X, Y and its result."""
-    (n, p), n_targets, b = X.shape, Y.shape[1], dtype.itemsize
-    m = p if form == "primal" else n
-    width = min(p, kernels.FEATURE_BLOCK)
-    fixed = b * (n * p if form == "primal" else 2 * n * width) + 7 * b * m * m + 8 * (n_alphas + 4) * n_targets
-    fixed += b * n_test * ((p if form == "primal" else n + width) + m)
-    wide = 8 if Y.dtype.itemsize > b or Y.dtype.kind != "f" else 0
-    per_column = n * (2 * b + wide) + 3 * b * m + (b * m if form == "primal" else 0) + b * n_test + 8 * n_alphas
-    per_group, n_groups = 0, 0
-    if isinstance(cv, str):
-        fixed += n * m * (2 * b + 8) + 8 * n * n_alphas
-        per_column += n * b + 2 * b * m + 256 * (b + 8) + 40 * n_alphas
-    elif cv is not None:
-        n_train, n_held = max(len(train) for train, _ in cv), max(len(test) for _, test in cv)
-        side = p if form == "primal" else n_train
-        per_group, n_groups = b * side * (side + n_held) + 8 * (n_train + 2 * n_held), len(cv)
-        fixed += b * n_held * (2 * p if form == "primal" else n)
-        per_column += b * (n_train + 4 * n_held) + 256 * (b + 8) + 16 * n_alphas
-    fixed, per_column, per_group = (int(_HEAP * part) for part in (fixed, per_column, per_group))
-    return plan_chunks(memory, n_targets, fixed=fixed, per_column=per_column, per_group=per_group, n_groups=n_groups)

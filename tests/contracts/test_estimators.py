@@ -31,6 +31,7 @@ CONFIGURATIONS = [
     Ridge(cv="gcv", solver="primal"),
     Ridge((0.1, 1, 10), solver="kernel", fit_intercept=False),
     Ridge(1.0, cv=None, memory="1GB"),
+    Ridge(cv=3, search="hybrid", conservative=True),
     MultiTarget(),
     MultiTarget(cv="loo", solver="kernel"),
 ]
@@ -64,4 +65,6 @@ def test_it_works_inside_scikit_learn() -> None:
 
 def test_parameters_are_knobs_not_dicts() -> None:
     parameters = clone(Ridge(alphas=(1, 2), cv="loo")).get_params()
-    assert parameters == {"alphas": (1, 2), "cv": "loo", "fit_intercept": True, "solver": "auto", "memory": None, "device": "auto"}
+    assert parameters == {
+        "alphas": (1, 2), "cv": "loo", "search": "full", "conservative": False, "fit_intercept": True, "solver": "auto", "memory": None, "device": "auto",
+    }  # fmt: skip

@@ -240,6 +240,10 @@ BAD_PARAMETERS = [
     ({"cv": "leave-one-out"}, "cv cannot be used"),
     ({"cv": None}, "leaves nothing to choose"),
     ({"cv": True}, "cv cannot be used"),
+    ({"cv": "hybrid"}, "hybrid is a way to search folds.*search=.hybrid"),
+    ({"search": "gcv"}, "unknown value for search"),
+    ({"conservative": "yes"}, "unknown value for conservative"),
+    ({"conservative": True, "cv": "loo"}, "conservative=True needs folds"),
     ({"cv": []}, "no folds"),
     ({"cv": [(np.arange(20), np.arange(15, 30))]}, "both training and test"),
     ({"cv": [(np.arange(20), np.arange(20, 31))]}, "test rows of a fold do not fit"),
@@ -265,8 +269,10 @@ def test_bad_data_are_named() -> None:
     X, Y = case(30, 9)
     holes = Y.copy()
     holes[4, [2, 5]] = np.nan, np.inf
-    with pytest.raises(InputError, match=r"Input Y contains NaN or infinity \[columns '2', '5'\]"):
+    with pytest.raises(InputError, match=r"Input Y contains infinity \[columns '5'\]"):
         Ridge().fit(X, holes)
+    with pytest.raises(InputError, match="Input Y contains NaN, and no target has enough rows"):
+        Ridge().fit(X, np.full(30, np.nan))
     with pytest.raises(InputError, match="different numbers of samples.*expected 30 rows.*got 29"):
         Ridge().fit(X, Y[:29])
     with pytest.raises(InputError, match="NaN"):

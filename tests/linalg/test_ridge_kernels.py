@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from brainenc.linalg import auto_alphas, ridge_fit
-from brainenc.linalg import ridge_kernels as kernels
+from brainenc.linalg import ridge_folds, ridge_kernels as kernels, ridge_loo
 
 
 def case(n: int = 60, p: int = 9, t: int = 7, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -37,7 +37,7 @@ def test_a_fold_taken_from_the_shared_gram_matrix_is_the_fold_decomposed_alone(f
     cpu, f64 = torch.device("cpu"), np.dtype(np.float64)
     whole = kernels.make_design(X, weights, intercept=intercept, form=form, dtype=f64, device=cpu)
     for train, test in [(np.arange(20, 60), np.arange(5, 20)), (np.arange(12), np.arange(30, 41))]:  # with a gap; few training rows
-        fold = kernels.make_fold(whole, train, test)
+        fold = ridge_folds.make_fold(whole, train, test)
         mean = np.average(X[train], axis=0, weights=weights[train]) if intercept else 0.0
         own = np.sqrt(weights[train])[:, None] * (X[train] - mean)
         expected = np.linalg.svd(own, compute_uv=False) ** 2
@@ -49,11 +49,10 @@ def test_few_directions_and_many_rows_give_the_same_errors_as_the_plain_sum() ->
     X, Y = case(n=80, p=3)
     (train, test) = folds(80, 2)[0]
     design = kernels.make_design(X, np.ones(80), intercept=True, form="primal", dtype=np.dtype(np.float64), device=torch.device("cpu"))
-    fold = kernels.make_fold(design, train, test)
-    assert len(fold.probe) > 2 * fold.probe.shape[1]  # the rotated path
+    fold = ridge_folds.make_fold(design, train, test)
+    assert fold.rotation is not None and len(fold.rotation) > 2 * len(fold.probe)  # the rotated path
     T = torch.from_numpy(Y - Y.mean(0))
-    A, held = kernels.project_fold(design, fold, T, None)
-    errors = kernels.fold_errors(fold, A, held, np.array([0.1, 10.0]))
+    errors = ridge_folds.held_out_errors(ridge_folds.hold_out(design, fold, T, None, 2), np.array([0.1, 10.0]))
     for row, alpha in zip(errors, (0.1, 10.0)):
         centred = X[train] - X[train].mean(0)
         weights = np.linalg.solve(centred.T @ centred + alpha * np.eye(3), centred.T @ Y[train])
@@ -66,8 +65,9 @@ def test_leave_one_out_bounds_drop_no_minimum(n: int, p: int) -> None:
     X, Y = case(n, p, t=200)
     grid = np.logspace(-1, 6, 22)
     design = kernels.make_design(X, np.ones(n), intercept=True, form="kernel", dtype=np.dtype(np.float64), device=torch.device("cpu"))
-    loo = kernels.prepare_leave_one_out(design, kernels.decompose(design.gram), grid)
-    errors = kernels.leave_one_out_errors(loo, torch.from_numpy(Y - Y.mean(0)), None, grid, gcv=False).numpy()
+    loo = ridge_loo.prepare_leave_one_out(design, kernels.decompose(design.gram), grid)
+    T = torch.from_numpy(Y - Y.mean(0))
+    errors = ridge_loo.leave_one_out_errors(loo, T, loo.u.T @ T, grid, gcv=False).numpy()
     plain = np.empty_like(errors)
     for i, alpha in enumerate(grid):
         K = (X - X.mean(0)) @ (X - X.mean(0)).T
