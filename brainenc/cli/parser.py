@@ -79,6 +79,7 @@ def _score(commands: argparse._SubParsersAction, common: argparse.ArgumentParser
     parser.add_argument("--aggregate", choices=("folds", "pooled"), default="folds")
     parser.add_argument("--score-reduce", metavar="pca:K", help="reduction fitted inside each training set")
     parser.add_argument("--permutations", type=_natural, default=0, metavar="N", help="for p-values (default: none)")
+    parser.add_argument("--bootstrap", type=_natural, default=0, metavar="N", help="for intervals of every target's score (default: none)")
     parser.add_argument("--hrf", metavar="NAME", help="time series: convolve with this haemodynamic response (glover, spm)")
     parser.add_argument("--delays", type=float, nargs="+", metavar="SECONDS", help="time series: delays instead of an HRF")
     parser.add_argument("--detrend", action="store_true", help="remove a linear trend within each run")

@@ -34,6 +34,7 @@ class Job:
     reduce: str | None
     aggregate: str
     permutations: int
+    bootstrap: int
     seed: int
     keep: bool
     memory: Any
@@ -53,6 +54,10 @@ class Table:
     alpha: Floats
     inner: Floats
     p: Floats
+    p_max: Floats
+    r: Floats
+    tops: Floats
+    ci: Floats
     edges: npt.NDArray[np.int64]
     solvers: list[str]
     widths: list[set[int]]
@@ -66,7 +71,9 @@ class Table:
         scored = 1 if job.aggregate == "pooled" else n_folds
         return cls(
             nan(n_layers, len(job.metrics), scored, n_targets), nan(n_layers, n_folds, n_targets), nan(n_layers, n_folds, n_targets),
-            nan(n_layers, n_targets), np.zeros((n_layers, 3), dtype=np.int64), [""] * n_layers, [set() for _ in range(n_layers)],
+            nan(n_layers, n_targets), nan(n_layers, n_targets), nan(n_layers, n_targets), np.full((len(job.subjects), job.permutations), -np.inf),
+            nan(2, n_layers, len(job.metrics), n_targets if job.bootstrap else 0),
+            np.zeros((n_layers, 3), dtype=np.int64), [""] * n_layers, [set() for _ in range(n_layers)],
         )  # fmt: skip
 
 
@@ -84,6 +91,8 @@ def provenance(job: Job, table: Table, layers: Mapping[str, FeatureSpace]) -> di
         "edge_share": dict(zip(layers, shares, strict=True)),
         "solver": dict(zip(layers, table.solvers, strict=True)),
         "permutations": job.permutations,
+        "bootstrap": job.bootstrap,
+        "exchangeable": {s.name: s.moved for s in job.subjects},
         "seed": job.seed,
         "shared_fits": [[s.name for s in group] for group in job.groups],
         "versions": _versions(),

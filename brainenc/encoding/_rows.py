@@ -21,6 +21,7 @@ from brainenc.nouns.tables import need_column, positions_of
 Index = npt.NDArray[np.intp]
 N_INNER = 5
 BLOCK_SECONDS = {"t_r": 20.0, "sampling_rate": 1.0}
+SCANS = "blocks of consecutive samples"
 _CHUNK_ROWS = 2048
 
 
@@ -89,6 +90,11 @@ class Subject:
     usable: npt.NDArray[np.bool_]
     averaged: bool
     shared_stimuli: int
+
+    @property
+    def moved(self) -> str:
+        """What permutations and bootstraps move as a whole."""
+        return SCANS if self.responses.is_time_series else "stimuli"
 
 
 def prepare(name: str, responses: Responses, split: Split, features: Mapping[str, FeatureSpace], average: str | bool) -> Subject:

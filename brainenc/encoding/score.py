@@ -16,10 +16,11 @@ from brainenc.core.rng import check_seed
 from brainenc.encoding._ceiling import ceiling_of
 from brainenc.encoding._fit import Fit, check_encoder, fit_fold, fits_targets_apart, reduced
 from brainenc.encoding._job import Job, Table, provenance, warn_after, warn_before
-from brainenc.encoding._rows import Subject, prepare, share
+from brainenc.encoding._resampled import family_p, refuse_overlap, score_interval
+from brainenc.encoding._rows import SCANS, Subject, prepare, share
 from brainenc.metrics import scores as metrics
 from brainenc.metrics.multiple import fdr_bh
-from brainenc.metrics.resample import permutation_p
+from brainenc.metrics.resample import permuted
 from brainenc.nouns.ceiling import NoiseCeiling
 from brainenc.nouns.features import FeatureSpace
 from brainenc.nouns.responses import Responses
@@ -41,6 +42,7 @@ def score_layers(
     aggregate: str = "folds",
     average: str | bool = "auto",
     permutations: int = 0,
+    bootstrap: int = 0,
     seed: int = 0,
     keep_predictions: bool = False,
     memory: str | int | float | None = None,
@@ -81,11 +83,15 @@ def score_layers(
         Average repeats of a stimulus; False scores single trials.
     permutations : int
         Permutations of the test rows within folds (blocks of 20 s for time series of scans, 1 s for electrophysiology) for one-sided
-        p-values of Pearson's r; ``q`` is Benjamini-Hochberg within subject and layer.
+        p-values of Pearson's r; ``q`` is Benjamini-Hochberg within subject and layer, ``p_max`` compares a target with the largest
+        permuted r of all targets and layers of its subject.
+    bootstrap : int
+        Bootstrap draws of the test rows (of the same units) for the 95 % intervals ``ci``, see `brainenc.encoding.bootstrap`.
     seed : int
-        Of permutations and reductions.
+        Of permutations, bootstraps and reductions.
     keep_predictions : bool
-        Keep predictions, observed values (float32) and test rows, for paired comparisons of layers.
+        Keep predictions, observed values (float32) and test rows: paired comparisons and all other tests can then be done later, with the
+        verbs of `brainenc.encoding` (``permutation_test``, ``bootstrap``, ``compare``, ``best_layer``).
     memory : str, int or float, optional
         Working memory of each fit, e.g. ``"4GB"``.
     device : str
@@ -123,13 +129,13 @@ def score_layers(
     True
     """
     layers, people = _named(features, FeatureSpace, "features"), _named(responses, Responses, "responses")
-    names = _check(split, metric, aggregate, average, permutations, seed, encoder)
+    names = _check(split, metric, aggregate, average, {"permutations": permutations, "bootstrap": bootstrap}, seed, encoder)
     subjects = [prepare(name, one, split, layers, average) for name, one in people.items()]
     _check_folds(subjects)
     warn_before(subjects, aggregate)
     limits, status = ceiling_of(ceiling, subjects)
     groups = share(subjects, separable=fits_targets_apart(encoder))
-    job = Job(subjects, groups, encoder, names, reduce, aggregate, permutations, seed, keep_predictions, memory, device)
+    job = Job(subjects, groups, encoder, names, reduce, aggregate, permutations, bootstrap, seed, keep_predictions, memory, device)
     table = Table.empty(job, len(layers))
     with _bar(len(layers) * len(subjects[0].folds) * len(job.groups), progress) as bar:
         for index, (name, space) in enumerate(layers.items()):
@@ -200,12 +206,21 @@ def _score_subject(
         for number, (observed, predicted) in enumerate(scored):
             table.values[index, m, number, targets] = score(observed, predicted)
     if job.permutations:
-        _refuse_overlap(subject)
+        refuse_overlap(_test_table(subject), "score_layers, permutations")
         units = [fold.exchangeable for fold in subject.folds]
-        table.p[index, targets] = permutation_p(
-            folds, n=job.permutations, seed=job.seed, keys=(subject.name,), units=units, aggregate=job.aggregate,
-            alike=not subject.responses.is_time_series,
+        found = permuted(
+            folds, n=job.permutations, seed=job.seed, keys=(subject.name,), units=units, aggregate=job.aggregate, alike=subject.moved != SCANS
         )
+        table.p[index, targets], table.r[index, targets] = found.p, found.observed
+        place = job.subjects.index(subject)
+        table.tops[place] = np.maximum(table.tops[place], found.tops)
+    if job.bootstrap:
+        observed, predicted = (np.concatenate([pair[part] for pair in folds]) for part in (0, 1))
+        for m, metric in enumerate(job.metrics):
+            table.ci[:, index, m, targets] = score_interval(
+                observed, predicted, _test_table(subject), metric, n=job.bootstrap, seed=job.seed, subject=subject.name,
+                pooled=job.aggregate == "pooled",
+            )  # fmt: skip
     if job.keep:
         n_rows = sum(len(y) for y, _ in folds)
         for part, store, key in ((1, table.predictions.setdefault(subject.name, {}), name), (0, table.observed, subject.name)):
@@ -227,15 +242,17 @@ def _wrap(
     q = None
     if p is not None:
         q = np.full_like(p, np.nan)
-        for where in job.columns().values():
+        for where, tops in zip(job.columns().values(), table.tops, strict=True):
             q[:, where] = np.stack([fdr_bh(row) for row in p[:, where]])
+            table.p_max[:, where] = family_p(table.r[:, where], tops)
     kept = {s.name: _test_table(s) for s in job.subjects} if job.keep else {}
     return Scores(
         values=table.values.reshape(n_layers * n_metrics, n_scored, n_targets), entries=entries, targets=_targets(job.subjects),
         spaces={s.name: s.responses.space for s in job.subjects if s.responses.space is not None}, split=split.describe(), n_test=_n_test(job),
         aggregate=job.aggregate, inner=None if np.isnan(table.inner).all() else repeat(table.inner),
         alpha=None if np.isnan(table.alpha).all() else repeat(table.alpha), ceiling=ceiling, ceiling_status=status,
-        p=None if p is None else repeat(p), q=None if q is None else repeat(q), predictions=table.predictions, observed=table.observed,
+        p=None if p is None else repeat(p), q=None if q is None else repeat(q), p_max=None if p is None else repeat(table.p_max),
+        ci=table.ci.reshape(2, n_layers * n_metrics, n_targets) if job.bootstrap else None, predictions=table.predictions, observed=table.observed,
         test_rows=kept, provenance=provenance(job, table, layers),
     )  # fmt: skip
 
@@ -250,20 +267,12 @@ def _n_test(job: Job) -> npt.NDArray[np.int64]:
     return rows.sum(axis=0, keepdims=True) if job.aggregate == "pooled" else rows
 
 
-def _refuse_overlap(subject: Subject) -> None:
-    rows = np.concatenate([fold.test.rows for fold in subject.folds])
-    if len(np.unique(rows)) < len(rows):
-        raise InputError(
-            "draws of a split test the same rows again, so their scores have no common permutation null", where="score_layers, permutations",
-            fix="use one draw, or folds: brainenc.split.kfold(n)",
-        )  # fmt: skip
-
-
 def _test_table(subject: Subject) -> pd.DataFrame:
     parts = []
     for number, fold in enumerate(subject.folds):
         table = pd.DataFrame({"fold": number, "unit": fold.exchangeable, "n_repeats": fold.test.counts})
         first = fold.test.rows[np.unique(fold.test.units, return_index=True)[1]]
+        table["row"] = first
         for column in ("stimulus_id", "run", "session"):
             if column in subject.responses.samples:
                 table[column] = subject.responses.samples[column].to_numpy()[first]
@@ -285,14 +294,15 @@ def _named(given: Any, kind: Any, what: str) -> dict[str, Any]:
     return layers
 
 
-def _check(split: Any, metric: Any, aggregate: str, average: Any, permutations: Any, seed: Any, encoder: Any) -> list[str]:
+def _check(split: Any, metric: Any, aggregate: str, average: Any, counts: dict[str, Any], seed: Any, encoder: Any) -> list[str]:
     if not isinstance(split, Split):
         expected = "brainenc.split.images(…), .runs(), .blocks(…) …"
         raise InputError("split is not a brainenc split", where="score_layers", expected=expected, got=type(split).__name__)
     one_of(aggregate, ("folds", "pooled"), "aggregate")
     one_of(average, ("auto", True, False), "average")
-    if isinstance(permutations, bool) or not isinstance(permutations, int | np.integer) or permutations < 0:
-        raise InputError("permutations is a count", where="score_layers", expected="0 or more", got=repr(permutations))
+    for what, count in counts.items():
+        if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 0:
+            raise InputError(f"{what} is a count", where="score_layers", expected="0 or more", got=repr(count))
     check_seed(seed)
     check_encoder(encoder)
     names = [metric] if isinstance(metric, str) else list(metric)

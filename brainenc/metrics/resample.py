@@ -367,6 +367,11 @@ def bootstrap_folds(rows: pd.DataFrame, n: int, seed: int, *keys: object, pooled
     return [(np.concatenate(parts), np.concatenate(weights, axis=1))] if pooled else list(zip(parts, weights, strict=True))
 
 
+def n_units(rows: pd.DataFrame) -> int:
+    """Return how many units `bootstrap_folds` draws from such rows: stimuli, where folds test them again, or units within folds."""
+    return int(rows["stimulus_id"].nunique() if _same_stimuli_again(rows) else len(rows[["fold", "unit"]].drop_duplicates()))
+
+
 def bootstrap_pearson(observed: npt.NDArray[Any], predicted: npt.NDArray[Any], weights: Floats) -> Floats:
     """Return Pearson's r of each column under each row weighting, as five matrix products.
 

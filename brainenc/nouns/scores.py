@@ -54,7 +54,11 @@ class Scores:
     ceiling_status : str
         What the ceiling is, or why there is none. Never empty.
     p, q : ndarray of shape (n_entries, n_targets), optional
-        Permutation p-values, and the same after correction.
+        Permutation p-values, and the same after correction for the number of targets (false discovery rate).
+    p_max : ndarray of shape (n_entries, n_targets), optional
+        Permutation p-values against the largest score of all targets and layers of a subject that were tested together (family-wise error).
+    ci : ndarray of shape (2, n_entries, n_targets), optional
+        Lower and upper end of the 95 % interval of the score over test stimuli.
     predictions, observed, test_rows : mappings by subject, optional
         Kept when asked for: ``predictions[subject]["model/layer"]`` and ``observed[subject]`` of shape (n_test_rows, n_targets of the
         subject), ``test_rows[subject]`` a table with fold and stimulus_id. Paired comparisons of layers need them.
@@ -75,6 +79,8 @@ class Scores:
     ceiling_status: str = "no ceiling was asked for"
     p: Floats | None = None
     q: Floats | None = None
+    p_max: Floats | None = None
+    ci: Floats | None = None
     predictions: Mapping[str, Mapping[str, npt.NDArray[Any]]] = field(default_factory=dict)
     observed: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
     test_rows: Mapping[str, pd.DataFrame] = field(default_factory=dict)
@@ -117,11 +123,11 @@ class Scores:
             facts_ = (other.split, other.aggregate, other.values.shape[1])
             if not same or facts_ != (first.split, first.aggregate, first.values.shape[1]):
                 raise InputError("only scores of the same targets and split can be stacked", expected=repr(first), got=repr(other))
-        join = lambda name: _join([getattr(s, name) for s in scores])  # noqa: E731
+        join = lambda name, axis=0: _join([getattr(s, name) for s in scores], axis)  # noqa: E731
         subjects = first.predictions.keys()
         return replace(
             first, values=np.concatenate([s.values for s in scores]), entries=pd.concat([s.entries for s in scores], ignore_index=True),
-            inner=join("inner"), alpha=join("alpha"), p=join("p"), q=join("q"),
+            inner=join("inner"), alpha=join("alpha"), p=join("p"), q=join("q"), p_max=join("p_max"), ci=join("ci", axis=1),
             predictions={name: {k: v for s in scores for k, v in s.predictions.get(name, {}).items()} for name in subjects},
             provenance={**first.provenance, **_joined_facts([s.provenance for s in scores])},
         )  # fmt: skip
@@ -158,8 +164,12 @@ class Scores:
         if self.ceiling is None:
             raise InputError("scores have no ceiling to be divided by", got=self.ceiling_status)
         values = np.stack([self.ceiling.normalize(self.values[e], m) for e, m in enumerate(self.entries["metric"])])
+        ci = None
+        if self.ci is not None:  # the ceiling is taken as known
+            ci = np.stack([[self.ceiling.normalize(end[e], m) for e, m in enumerate(self.entries["metric"])] for end in self.ci])
         status = f"divided by the {' and the '.join(dict.fromkeys(self.ceiling.describe(m) for m in self.entries['metric']))}"
-        return replace(self, values=values, entries=self.entries.assign(metric=self.entries["metric"] + "_normalized"), ceiling=None, ceiling_status=status)
+        entries = self.entries.assign(metric=self.entries["metric"] + "_normalized")
+        return replace(self, values=values, ci=ci, entries=entries, ceiling=None, ceiling_status=status)
 
     def where(self, selection: str | None = None, **equals: Any) -> Scores:
         """Return the targets that a selection keeps, e.g. ``where(roi="V4")`` or ``where(subject="01")``."""
@@ -204,11 +214,14 @@ class Scores:
         constant = {"aggregate": self.aggregate, "split": self.split, "ceiling_status": self.ceiling_status}
         return pd.DataFrame(rows).assign(**constant)
 
-    def best(self, by: str | None = None) -> Scores:
+    def best(self, by: str | None = None, *, within: str | None = None) -> Scores:
         """Return one entry per metric and seed: in each fold the layer with the best inner score (never the held-out score).
 
-        ``by=None`` chooses for each target, ``by="roi"`` for each region by the median inner score over its targets. The chosen
-        layer of every fold and target is in ``provenance["chosen"]`` (n_entries, n_folds, n_targets; positions in ``layers``).
+        ``by=None`` chooses for each target, ``by="roi"`` for each region by the median inner score over its targets.
+        ``within="model"`` chooses among the layers of each model, one entry a model, which makes models comparable at their best; by
+        default all layers of all models compete. The chosen layer of every fold and target is in ``provenance["chosen"]``
+        (n_entries, n_folds, n_targets; positions in ``layers``). Predictions that were kept come along, those of the chosen layers, under
+        ``"model/best"``, so that the choice can be tested like a layer.
 
         Raises
         ------
@@ -219,29 +232,34 @@ class Scores:
             raise InputError("choosing a layer needs inner scores", where="Scores.best", fix="score with an encoder that has inner folds")
         if self.inner.shape != self.values.shape:
             raise InputError("pooled scores of several folds leave no honest choice of a layer", where="Scores.best", fix='score with aggregate="folds"')
-        keys = ["metric", "seed"]
+        keys = [*([] if within is None else [one_of(within, tuple(self.entries.columns), "within")]), "metric", "seed"]
         groups = self.entries.groupby(keys, sort=False).indices
         values, inner, alpha, chosen, rows = [], [], [], [], []
+        positions = np.array([self.layers.index(name) for name in self.entries["model"] + "/" + self.entries["layer"]])
         for key, index in groups.items():
             pick = self._choose(self.inner[index], by)
             gather = lambda array: np.take_along_axis(array[index], pick[None], axis=0)[0]  # noqa: B023, E731
             values.append(gather(self.values))
             inner.append(gather(self.inner))
             alpha.append(gather(self.alpha) if self.alpha is not None else np.full(pick.shape, np.nan))
-            names = self.entries["model"] + "/" + self.entries["layer"]
-            chosen.append(np.array([self.layers.index(names.iloc[i]) for i in index])[pick])
-            rows.append({"model": f"best of {len(index)}", "layer": "best", **dict(zip(keys, key, strict=True))})
+            chosen.append(positions[index][pick])
+            models = pd.unique(self.entries["model"].iloc[index])
+            name = f"best of {len(index)}" if within is None or len(models) > 1 else models[0]
+            rows.append({"model": name, "layer": "best", **{k: v for k, v in zip(keys, key, strict=True) if k in ("metric", "seed")}})
+        entries = pd.DataFrame(rows)
         provenance = {**self.provenance, "chosen": np.stack(chosen), "layers": self.layers, "chosen_by": by or "target"}
+        kept = self._chosen_predictions(entries, chosen)
         return replace(
             self, values=np.stack(values), inner=np.stack(inner), alpha=np.stack(alpha) if self.alpha is not None else None,
-            entries=pd.DataFrame(rows), p=None, q=None, predictions={}, observed={}, test_rows={}, provenance=provenance,
+            entries=entries, p=None, q=None, p_max=None, ci=None, predictions=kept, observed=self.observed if kept else {},
+            test_rows=self.test_rows if kept else {}, provenance=provenance,
         )  # fmt: skip
 
     def to_frame(self) -> pd.DataFrame:
         """Return the tidy table: one row per entry, fold and target.
 
         Columns: subject, model, layer, roi, hemi, channel, time (where known), fold, seed, target_id, metric, score, ceiling, alpha,
-        inner_score, n, p, q (where known), split, aggregate, ceiling_status.
+        inner_score, n, p, q, p_max, ci_low, ci_high (where known; of the mean over folds), split, aggregate, ceiling_status.
         """
         n_entries, n_folds, n_targets = self.values.shape
         entry, fold, target = (axis.reshape(-1) for axis in np.indices(self.values.shape))
@@ -252,7 +270,8 @@ class Scores:
         for name, array in (("alpha", self.alpha), ("inner_score", self.inner)):
             if array is not None:
                 table[name] = (array if array.shape == self.values.shape else array.mean(axis=1, keepdims=True))[entry, fold, target]
-        for name, array in (("p", self.p), ("q", self.q)):
+        low, high = (None, None) if self.ci is None else self.ci
+        for name, array in (("p", self.p), ("q", self.q), ("p_max", self.p_max), ("ci_low", low), ("ci_high", high)):
             if array is not None:
                 table[name] = array[entry, target]
         constant = {"split": self.split, "aggregate": self.aggregate, "ceiling_status": self.ceiling_status}
@@ -261,8 +280,8 @@ class Scores:
     def vector(self, layer: str = "best", *, metric: str | None = None, value: str = "score") -> Floats:
         """Return one number per target: the ``"score"``, the ``"normalized"`` score or the ``"ceiling"`` of a layer.
 
-        ``layer``: "best" (chosen on inner scores), or a name: ``"visual.layer2"``, ``"toyclip/visual.layer2"``, or that of a model with one
-        layer. Scores of several split seeds are averaged.
+        ``layer``: "best" (chosen on inner scores among all layers), "toyclip/best" (among those of a model), or a name:
+        ``"visual.layer2"``, ``"toyclip/visual.layer2"``, or that of a model with one layer. Scores of several split seeds are averaged.
 
         Raises
         ------
@@ -281,6 +300,8 @@ class Scores:
             index = np.flatnonzero((names == layer) | (chosen.entries["layer"] == layer))
             if not len(index) and names[chosen.entries["model"] == layer].nunique() == 1:
                 index = np.flatnonzero(chosen.entries["model"] == layer)
+            if not len(index) and layer.endswith("/best") and (chosen.entries["model"] == layer[:-5]).any():
+                return chosen.entry(model=layer[:-5]).vector("best", value=value)
             if not len(index):
                 raise NotFoundError(f"no layer {layer!r} in these scores", expected=examples(chosen.layers, 12), fix=did_you_mean(layer, chosen.layers))
             if names.iloc[index].nunique() > 1:
@@ -321,6 +342,24 @@ class Scores:
                 usable[:, :, index] = middle[..., None]
         return np.argmax(usable, axis=0)
 
+    def _chosen_predictions(self, entries: pd.DataFrame, chosen: list[npt.NDArray[np.intp]]) -> dict[str, dict[str, npt.NDArray[Any]]]:
+        """Return the held-out predictions of the chosen layers, where those of all layers were kept for a single seed."""
+        layers, subjects = self.layers, self.targets["subject"].to_numpy()
+        whole = all(set(layers) <= set(kept) for kept in self.predictions.values())
+        if not self.predictions or not set(self.predictions) <= set(self.test_rows) or not whole or entries["seed"].nunique() > 1:
+            return {}
+        out: dict[str, dict[str, npt.NDArray[Any]]] = {}
+        for subject, kept in self.predictions.items():
+            fold = self.test_rows[subject]["fold"].to_numpy()
+            for name, picks in zip(entries["model"] + "/" + entries["layer"], chosen, strict=True):  # metrics share their inner scores
+                pick = picks[fold][:, subjects == subject]
+                best = np.empty(pick.shape, dtype=next(iter(kept.values())).dtype)
+                for position in np.unique(pick):
+                    here = pick == position
+                    best[here] = kept[layers[position]][here]
+                out.setdefault(subject, {})[name] = best
+        return out
+
     def _ceiling_of(self, metric: str, scores: Floats) -> tuple[Floats, Floats]:
         if self.ceiling is None or metric not in ("pearson", "r2"):
             return np.full(scores.shape, np.nan), np.full(scores.shape, np.nan)
@@ -338,7 +377,7 @@ class Scores:
         cut = lambda array: None if array is None else array[..., index]  # noqa: E731
         return replace(
             self, values=self.values[..., index], inner=cut(self.inner), alpha=cut(self.alpha), p=cut(self.p), q=cut(self.q),
-            n_test=self.n_test[:, index], targets=self.targets.iloc[index], spaces=spaces,
+            p_max=cut(self.p_max), ci=cut(self.ci), n_test=self.n_test[:, index], targets=self.targets.iloc[index], spaces=spaces,
             ceiling=None if self.ceiling is None else self.ceiling.take(index),
             predictions={s: {k: v[:, kept[s]] for k, v in p.items()} for s, p in self.predictions.items() if s in kept},
             observed={s: v[:, kept[s]] for s, v in self.observed.items() if s in kept},
@@ -352,13 +391,13 @@ class Scores:
         predictions = {s: {k: v for k, v in p.items() if k in names} for s, p in self.predictions.items()}
         return replace(
             self, values=self.values[index], entries=entries, inner=cut(self.inner), alpha=cut(self.alpha), p=cut(self.p), q=cut(self.q),
-            predictions=predictions,
+            p_max=cut(self.p_max), ci=None if self.ci is None else self.ci[:, index], predictions=predictions,
         )  # fmt: skip
 
 
-def _join(parts: list[Floats | None]) -> Floats | None:
+def _join(parts: list[Floats | None], axis: int = 0) -> Floats | None:
     known = [part for part in parts if part is not None]
-    return np.concatenate(known) if len(known) == len(parts) else None
+    return np.concatenate(known, axis=axis) if len(known) == len(parts) else None
 
 
 def _joined_facts(parts: list[Mapping[str, Any]]) -> dict[str, Any]:

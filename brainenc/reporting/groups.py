@@ -76,6 +76,8 @@ def _shape(scores: Scores) -> tuple[Any, ...]:
     present = tuple(None if array is None else array.shape[1] for array in (scores.inner, scores.alpha)) + (
         scores.p is None,
         scores.q is None,
+        scores.p_max is None,
+        scores.ci is None,
     )
     return (entries, scores.values.shape[1], scores.split, scores.aggregate, ceiling, *present)
 
@@ -101,7 +103,7 @@ def _beside(parts: list[Scores]) -> Scores:
     def merge(name: str) -> dict[str, Any]:
         return {subject: value for s in parts for subject, value in getattr(s, name).items()}
 
-    together: dict[str, Any] = {name: join(name) for name in ("values", "inner", "alpha", "p", "q", "n_test")}
+    together: dict[str, Any] = {name: join(name) for name in ("values", "inner", "alpha", "p", "q", "p_max", "ci", "n_test")}
     together |= {name: merge(name) for name in ("spaces", "predictions", "observed", "test_rows")}
     return replace(
         first,

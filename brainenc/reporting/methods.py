@@ -195,14 +195,19 @@ def _choice(table: Summary) -> str:
 
 
 def _significance(scores: Scores, facts: Mapping[str, Any]) -> str:
-    if scores.p is None:
-        return ""
-    share = (
-        f"; {100 * float(np.nanmean(scores.q < 0.05)):.0f} % of layer-target pairs have q < 0.05"
-        if scores.q is not None and np.isfinite(scores.q).any()
-        else ""
-    )
-    return f"{facts.get('permutations', 'Some')} permutations of test rows{share} (Benjamini-Hochberg within subject and layer)."
+    texts = []
+    if scores.p is not None:
+        share = (
+            f"; {100 * float(np.nanmean(scores.q < 0.05)):.0f} % of layer-target pairs have q < 0.05"
+            if scores.q is not None and np.isfinite(scores.q).any()
+            else ""
+        )
+        texts.append(
+            f"{facts.get('permutations', 'Some')} permutations of test rows{share} (Benjamini-Hochberg within subject and layer)."
+        )
+    if scores.ci is not None:
+        texts.append(f"{facts.get('bootstrap', 'Some')} bootstrap draws of test rows give the 95 % interval of each target's score.")
+    return " ".join(texts)
 
 
 def _left_out(scores: Scores, table: Summary) -> str:

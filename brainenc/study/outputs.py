@@ -27,10 +27,10 @@ MAP_COLUMNS = ("analysis", "dataset", "subject", "session", "map", "value", "met
 FAILURE_COLUMNS = ("step", "analysis", "dataset", "subject", "session", "model", "layer", "seed", "error", "message", "traceback")
 _TEXT = ("analysis", "dataset", "subject", "session", "model", "layer", "metric", "roi", "hemi", "channel", "target_id", "split", "aggregate", "ceiling_status")
 _INTEGER = ("seed", "fold", "n")
-_REAL = ("time", "score", "ceiling", "ceiling_low", "inner_score", "alpha", "p", "q")
+_REAL = ("time", "score", "ceiling", "ceiling_low", "inner_score", "alpha", "p", "q", "p_max", "ci_low", "ci_high")
 TABLE_COLUMNS = (
     "analysis", "dataset", "subject", "session", "model", "layer", "metric", "seed", "fold", "roi", "hemi", "channel", "time", "target_id",
-    "score", "ceiling", "ceiling_low", "inner_score", "alpha", "p", "q", "n", "split", "aggregate", "ceiling_status",
+    "score", "ci_low", "ci_high", "ceiling", "ceiling_low", "inner_score", "alpha", "p", "q", "p_max", "n", "split", "aggregate", "ceiling_status",
 )  # fmt: skip
 
 

@@ -28,7 +28,7 @@ def make_plan(args: argparse.Namespace) -> Any:
     """Return the plan that the arguments of ``score`` describe."""
     analysis: dict[str, Any] = {
         "split": split_of(args), "metric": args.metric or ["pearson"], "aggregate": args.aggregate, "reduce": args.score_reduce,
-        "permutations": args.permutations, "keep_predictions": not args.no_predictions,
+        "permutations": args.permutations, "bootstrap": args.bootstrap, "keep_predictions": not args.no_predictions,
     }  # fmt: skip
     if args.hrf or args.delays:
         analysis["design"] = {k: v for k, v in (("hrf", args.hrf), ("delays", args.delays)) if v}

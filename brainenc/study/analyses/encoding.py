@@ -20,7 +20,7 @@ from brainenc.study.schema import TEXT, Key, as_list, check_arguments, read_tabl
 from brainenc.study.stored import FULL, SCORES, read_scores, stack
 from brainenc.study.tasks import Context, Settings, Task, responses_name, select
 
-VERSION = 2
+VERSION = 3
 SPLITS: dict[str, Callable[..., Split]] = {
     "images": splits.images, "kfold": splits.kfold, "runs": splits.runs, "blocks": splits.blocks, "column": splits.column,
 }  # fmt: skip
@@ -36,6 +36,7 @@ KEYS = {
     "design": Key((dict,)),
     "clean": Key((dict,)),
     "permutations": Key((int,), 0, least=0),
+    "bootstrap": Key((int,), 0, least=0),
     "keep_predictions": Key((bool,), True),
     "ceiling": Key((str,), "auto", allowed=("auto", "none")),
 }
@@ -194,8 +195,8 @@ def score(responses: Responses, space: FeatureSpace, options: Mapping[str, Any],
     scores = encoding.score_layers(
         space, responses, split=make_split(options, split_seed), encoder=_encoder(options, settings), metric=as_list(values["metric"]),
         ceiling=None if values["ceiling"] == "none" else "auto", reduce=values["reduce"], aggregate=values["aggregate"], average=values["average"],
-        permutations=values["permutations"], seed=settings.seed, keep_predictions=values["keep_predictions"], memory=memory, device=settings.device,
-        progress=False,
+        permutations=values["permutations"], bootstrap=values["bootstrap"], seed=settings.seed, keep_predictions=values["keep_predictions"],
+        memory=memory, device=settings.device, progress=False,
     )  # fmt: skip
     return replace(scores, entries=scores.entries.assign(seed=settings.seed if split_seed is None else split_seed))
 
