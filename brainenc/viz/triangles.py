@@ -139,11 +139,13 @@ def _axes(ax: Any, edges: list[Floats]) -> None:
 
 def _best_cell(ax: Any, cells: Floats, low: Floats, high: Floats, edges: list[Floats], best: str) -> str:
     from matplotlib.patches import Rectangle
+    from matplotlib.patheffects import withStroke
 
     filled = np.where(np.isfinite(cells), cells, -np.inf if best == "max" else np.inf)
     i, j = np.unravel_index(int(filled.argmax() if best == "max" else filled.argmin()), cells.shape)
     box = (edges[0][i], edges[1][j], edges[0][i + 1] - edges[0][i], edges[1][j + 1] - edges[1][j])
-    ax.add_patch(Rectangle(box[:2], *box[2:], fill=False, edgecolor=style.CEILING, linewidth=2.4, zorder=6, clip_on=False))
+    rim = [withStroke(linewidth=4.4, foreground=style.INK)]  # white with a dark rim shows on pale and dark cells, and is no region's colour
+    ax.add_patch(Rectangle(box[:2], *box[2:], fill=False, edgecolor="white", linewidth=1.8, path_effects=rim, zorder=6, clip_on=False))
     return f"Frame: {'highest' if best == 'max' else 'lowest'} cell, {cells[i, j]:.3f} at l = {low[i]:g}, u = {high[j]:g} (chosen on what is shown)"
 
 

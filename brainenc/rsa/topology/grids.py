@@ -94,7 +94,8 @@ def make_grid(l: npt.ArrayLike | None = None, u: npt.ArrayLike | None = None) ->
 def _levels(values: npt.ArrayLike | None, name: str) -> Floats:
     if values is None:
         return np.round(np.arange(0, 1 + STEP / 2, STEP), 10)
-    levels = np.unique(np.atleast_1d(np.asarray(values, dtype=np.float64)).ravel())
+    # 0.30000000000000004 is what linspace and arange give for 0.3
+    levels = np.unique(np.round(np.atleast_1d(np.asarray(values, dtype=np.float64)).ravel(), 10))
     if not len(levels) or np.isnan(levels).any() or levels[0] < 0 or levels[-1] > 1:
         raise InputError("thresholds lie between 0 and 1", where=name, got=levels.tolist())
     return levels

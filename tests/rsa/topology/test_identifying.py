@@ -256,6 +256,10 @@ def test_cells_of_the_grid():
             make_grid(low, high)
 
 
+def test_thresholds_are_the_decimals_that_were_meant():
+    assert make_grid(np.linspace(0, 1, 11), np.arange(0, 1.05, 0.1)).frame().query("l == 0.3 and u == 0.7")["category"].tolist() == ["intermediate"]
+
+
 @pytest.mark.parametrize("transform", ["rgtm", "rgdm"])
 def test_a_sweep_is_the_transform_of_every_cell(transform):
     rdms = _rdms()
