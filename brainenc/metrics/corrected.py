@@ -224,7 +224,7 @@ def _moments(responses: Responses, layout: Layout, guess: Floats, part: slice, w
     of_y, of_p = weights @ y, weights @ p
     about = lambda a, b, of_a, of_b: weights @ (a * b) - of_a * of_b / n  # noqa: E731
     yp, pp, yy = about(y, p, of_y, of_p), about(p, p, of_p, of_p), about(y, y, of_y, of_y)
-    return _Moments(n, yp, np.where(pp > 0, pp, np.nan), yy, signal, noise, weights @ (p**2 / sums.counts[:, None]), layout.q)
+    return _Moments(n, yp, pp, yy, signal, noise, weights @ (p**2 / sums.counts[:, None]), layout.q)
 
 
 def _matched(responses: Responses, predicted: npt.ArrayLike, stimulus_id: Sequence[Any] | None) -> tuple[Responses, npt.NDArray[Any], npt.NDArray[np.intp]]:
