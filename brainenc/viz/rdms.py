@@ -158,8 +158,9 @@ def _bar(fig: Any, image: Any, axes: list[Any], colors: str, metric: str) -> Non
     bar.outline.set_visible(False)
     words = {"value": "dissimilarity", "rank": "rank of the dissimilarity", "percentile": "percentile of the dissimilarity"}[colors]
     if metric:
-        room = int(0.8 * 72 * fig.get_figheight() / 5.0) - len(words) - 3
-        bar.set_label(f"{words} ({style.shorten(metric, max(12, room))})", fontsize=8.5)
+        room = int(0.8 * 72 * fig.get_figheight() / 5.0)
+        label = f"{words} ({metric})"
+        bar.set_label(label if len(label) <= room else f"{words}\n({style.shorten(metric, max(12, room - 2))})", fontsize=8.5)
 
 
 @dataclass(slots=True)

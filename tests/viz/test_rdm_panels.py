@@ -38,6 +38,12 @@ def test_a_panel_shows_the_square_of_its_rdm_and_its_title(made):
     made.pixels(figure)
 
 
+def test_the_colour_bar_names_a_metric_with_a_long_name_in_full(made):
+    rdms = replace(made.make_rdms(n_rdms=4), metric="RGDM(0, 0.075) of euclidean")
+    assert viz.rdm_panels(rdms).axes[-1].get_ylabel() == "dissimilarity\n(RGDM(0, 0.075) of euclidean)"
+    assert viz.rdm_panels(replace(rdms, metric="cosine")).axes[-1].get_ylabel() == "dissimilarity (cosine)"
+
+
 def test_ranks_and_percentiles_are_mid_ranks_within_each_rdm(made):
     rdms = made.make_rdms()
     values = rdms.values.round(1)  # with ties
