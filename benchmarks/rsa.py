@@ -6,7 +6,8 @@
 
 A case is one function in `rsa_cases.py`, decorated with ``@case``. It takes a size ("tiny", "small" or "full"), prepares the inputs
 of both sides, and returns a `Case`: ``ours`` and ``peer`` (calls without arguments that return arrays), ``difference`` (the largest
-difference of their numbers, where the peer is right) and ``flops`` (the products that cannot be avoided, if that floor is meant).
+difference of their numbers, where the peer is right), ``flops`` (the products that cannot be avoided, if that floor is meant) and ``share``
+(a peer that would run for many minutes is given this part of the work; its time is divided by it, which the table marks with a star).
 Times are medians of interleaved runs on the wall (a peer above ``--patience`` seconds runs once); "cpu" is the ratio of processor
 seconds of the same runs, steadier where other programs run. Memory is the growth of a fresh process over the inputs. "floor" is the
 share of our time that the unavoidable products would take at this machine's measured rate.
@@ -42,10 +43,11 @@ def measure(name: str, size: str, repeat: int, patience: float, threads: int) ->
     wall, cpu = (median(clock[i] for clock in ours) for i in (0, 1))
     spread = f"{min(c[0] for c in ours) / wall:.2f}-{max(c[0] for c in ours) / wall:.2f}"
     memory = {side: _memory(name, size, side, threads) for side in ("ours", "peer") if getattr(case, side) is not None}
-    ratio = [f"{median(clock[i] for clock in theirs) / one:8.1f}" if theirs else f"{'':8s}" for i, one in ((0, wall), (1, cpu))]
+    ratio = [f"{median(clock[i] for clock in theirs) / case.share / one:8.1f}" if theirs else f"{'':8s}" for i, one in ((0, wall), (1, cpu))]
     floor = case.flops / gemm_rate(case.dtype) / wall if case.flops else float("nan")
     mb = " ".join(f"{memory[side] / 1e6:8.0f}" if side in memory else f"{'':8s}" for side in ("ours", "peer"))
-    return f"{name:38s} {case.against:12s} {ratio[0]} {ratio[1]}  {spread:>10s} {mb} {difference:12.1e} {floor:6.2f}"
+    against = f"{case.against}{'*' if case.share < 1 else ''}"
+    return f"{name:38s} {against:12s} {ratio[0]} {ratio[1]}  {spread:>10s} {mb} {difference:12.1e} {floor:6.2f}"
 
 
 def _memory(name: str, size: str, side: str, threads: int) -> int:

@@ -22,6 +22,7 @@ class Case:
     against: str = "rsatoolbox"
     flops: float = 0.0
     dtype: str = "float64"
+    share: float = 1.0  # of the work that the peer is given: its time is divided by it
 
 
 _CASES: dict[str, Callable[[str], Case]] = {}
@@ -181,6 +182,83 @@ def shrinkage_gram(size: str) -> Case:
     return Case(ours, peer, largest, flops=2.0 * count * count * p)
 
 
+def _bootstrap(size: str, method: str, theirs: str, *, ceiling: bool, share: float = 1.0) -> Case:
+    """Condition bootstraps; the peer does ``share`` of them, and both are compared on the peer's own samples."""
+    subjects, models, n, draws = at(size, (3, 2, 8, 4), (8, 4, 40, 100), (20, 10, 92, 1000))
+    rng = np.random.default_rng(0)
+    truth = rng.random(n * (n - 1) // 2)
+    data, candidates = (truth + rng.random((many, len(truth))) for many in (subjects, models))
+    names = {"condition": [f"{i:03d}" for i in range(n)]}
+    few = max(2, round(draws * share))
+
+    def ours() -> Any:
+        import brainenc as be
+
+        rdms = be.RDMs(data, names, {"subject": [str(i) for i in range(subjects)]})
+        fixed = be.RDMs(candidates, names, {"model": [str(i) for i in range(models)]})
+        return be.rsa.bootstrap(fixed, rdms, method=method, subjects=False, n=draws, ceiling=ceiling)
+
+    def peer() -> Any:
+        import contextlib
+        import os
+
+        from rsatoolbox.inference import eval_bootstrap_pattern
+        from rsatoolbox.model import ModelFixed
+        from rsatoolbox.rdm import RDMs
+
+        np.random.seed(0)  # noqa: NPY002 - the peer draws from the global generator
+        fixed = [ModelFixed(str(i), row) for i, row in enumerate(candidates)]
+        with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
+            found = eval_bootstrap_pattern(fixed, RDMs(data), method=theirs, N=few, boot_noise_ceil=ceiling)
+        return np.concatenate([found.evaluations, found.noise_ceiling.T], axis=1) if ceiling else found.evaluations
+
+    def difference(_: Any, other: Any) -> float:
+        import torch
+
+        from brainenc.rsa._samples import engine
+        from brainenc.rsa.bootstrapping import Draws, resample_group
+
+        np.random.seed(0)  # noqa: NPY002
+        drawn = np.stack([np.bincount(np.random.randint(0, n, size=n), minlength=n) for _ in range(few)])  # noqa: NPY002
+        device = torch.device("cpu")
+        job = engine(method, data, candidates, keep=np.ones(data.shape[1], dtype=bool), device=device, copies=True)
+        same = Draws(drawn.astype(float), None)
+        mine = resample_group(job, same, (subjects, models, n), ceiling=ceiling, memory="256MB", device=device).draws
+        return largest(mine if ceiling else mine[:, :models], other)
+
+    return Case(ours, peer, difference, share=few / draws)
+
+
+@case
+def bootstrap_pearson(size: str) -> Case:
+    """1000 bootstraps of 92 conditions, 20 subjects x 10 models, Pearson, with noise ceilings."""
+    return _bootstrap(size, "pearson", "corr", ceiling=True)
+
+
+@case
+def bootstrap_whitened_cosine(size: str) -> Case:
+    """The same with the whitened cosine, evaluations alone; the peer does a twentieth."""
+    return _bootstrap(size, "whitened_cosine_similarity", "cosine_cov", ceiling=False, share=0.05)
+
+
+@case
+def bootstrap_whitened_cosine_ceilings(size: str) -> Case:
+    """The same with noise ceilings; the peer does a hundredth."""
+    return _bootstrap(size, "whitened_cosine_similarity", "cosine_cov", ceiling=True, share=0.01)
+
+
+@case
+def bootstrap_spearman(size: str) -> Case:
+    """The same with Spearman, evaluations alone; the peer does a tenth."""
+    return _bootstrap(size, "spearman", "spearman", ceiling=False, share=0.1)
+
+
+@case
+def bootstrap_spearman_ceilings(size: str) -> Case:
+    """The same with noise ceilings; the peer does a tenth."""
+    return _bootstrap(size, "spearman", "spearman", ceiling=True, share=0.1)
+
+
 def _light(size: str, n: int, *, folds: int = 1) -> tuple[Any, Any, np.ndarray]:
     """Return a full box of voxels, responses of n conditions in each fold, and one model RDM."""
     import brainenc as be
@@ -264,3 +342,31 @@ def searchlight_crossnobis(size: str) -> Case:
             return be.rsa.searchlight(brain, model, radius_mm=5.9, metric="crossnobis", noise="local").values
 
     return Case(ours, against="none", flops=(2.0 * 160 * 93 * 93 + 93**3 / 3 + 160 * 93 * 93) * space.n_targets)
+
+
+@case
+def searchlight_sensors(size: str) -> Case:
+    """Searchlight over 64 sensors x 60 times, 40 items, Spearman with one model, beside mne-rsa."""
+    import brainenc as be
+
+    sensors, times, n = at(size, (5, 8, 6), (16, 20, 20), (64, 60, 40))
+    rng = np.random.default_rng(0)
+    points, values = rng.random((sensors, 3)) * 100, rng.standard_normal((n, sensors, times))
+    labels = [f"{i:03d}" for i in range(n)]
+    model = rng.random((1, n * (n - 1) // 2))
+    space = be.SensorSpace({"channel": [f"c{i}" for i in range(sensors)], **dict(zip("xyz", points.T, strict=True))}, np.arange(times) / 100)
+    brain = be.Responses(values.reshape(n, -1), {"stimulus_id": labels}, space=space)
+
+    def ours() -> Any:
+        scores = be.rsa.searchlight(brain, be.RDMs(model, {"stimulus_id": labels}), radius_mm=40.0, time_window=0.02)
+        # the peer has no centres whose window runs over an edge
+        return scores.values[0, 0].reshape(sensors, times)[:, 2:-2]
+
+    def peer() -> Any:
+        import mne_rsa
+        from scipy.spatial.distance import cdist
+
+        patches = mne_rsa.searchlight(values.shape, dist=cdist(points, points), spatial_radius=40.0, temporal_radius=2)
+        return mne_rsa.rsa_array(values, model[0], patches, data_rdm_metric="correlation", rsa_metric="spearman")
+
+    return Case(ours, peer, largest, against="mne-rsa")
