@@ -15,6 +15,7 @@ from brainenc.core.checks import one_of
 from brainenc.core.errors import InputError
 from brainenc.linalg.plan import plan_chunks
 from brainenc.linalg.relabelling import relabelled, relabelled_products
+from brainenc.metrics.flips import flipped_t
 from brainenc.metrics.multiple import fdr_bh
 from brainenc.metrics.resample import permutations, sign_flips
 from brainenc.nouns.rdms import RDMs
@@ -164,18 +165,6 @@ def sign_flip_test(
     p, p_max = probabilities(t if statistic == "t" else signs @ values / len(values), families, tail)
     out = labels.assign(score=values.mean(axis=0), t=t[0], p=p, p_max=p_max, q=fdr_bh(p), n=len(signs) - 1, n_subjects=len(values))
     return out.reset_index(drop=True)
-
-
-def flipped_t(values: Floats, signs: Floats) -> Floats:
-    """Return one-sample t-values (n_draws, n_cells) of values (n_subjects, n_cells) under signs (n_draws, n_subjects).
-
-    The sum of squares does not change with the signs, so each draw is one matrix product. A cell of zeros has t = 0.
-    """
-    n = len(values)
-    mean = signs @ values / n
-    squares = (values**2).mean(axis=0)
-    variance = np.maximum(squares - mean**2, 1e-15 * squares) / (n - 1)
-    return np.divide(mean, np.sqrt(variance), out=np.zeros_like(mean), where=variance > 0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
