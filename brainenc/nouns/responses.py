@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -204,9 +204,15 @@ class Responses:
         identical = len(rows) == features.n_samples and bool((rows == np.arange(len(rows))).all())
         return features if identical else features.take(ids)
 
-    def clean(self, *, detrend: bool = False, standardize: str | None = None, by: str = "run") -> Responses:
-        """Return responses detrended (linear) and/or scaled (``"zscore"`` or ``"center"``) within each run or session."""
-        return resolve("brainenc.loaders.cleaning:clean_responses")(self, detrend=detrend, standardize=standardize, by=by)
+    def clean(
+        self, *, detrend: bool = False, standardize: str | None = None, by: str = "run", confounds: Sequence[str] = (),
+        high_pass: float | None = None, filter: str = "dct",
+    ) -> Responses:  # fmt: skip
+        """Return responses without linear trend, slow drifts (``high_pass`` in Hz, by ``"dct"`` or ``"savgol"``) and confounds (columns of
+        ``samples``), scaled (``"zscore"`` or ``"center"``), within each run or session; see `brainenc.loaders.clean_responses`."""
+        return resolve("brainenc.loaders.cleaning:clean_responses")(
+            self, detrend=detrend, standardize=standardize, by=by, confounds=confounds, high_pass=high_pass, filter=filter
+        )
 
     def save(self, path: str | Path) -> Path:
         """Write to one ``.npz``; `brainenc.read` gets it back."""

@@ -68,3 +68,53 @@ def test_refusals(series):
         clean_responses(series, detrend=True, by="session")
     with pytest.raises(InputError, match="at least 3, got 1"):
         clean_responses(be.Responses(np.zeros((2, 1)), {"run": [1, 2]}), detrend=True)
+
+
+def test_cosines_and_confounds_leave_as_in_nilearn(series, rng):
+    from nilearn.signal import clean
+
+    moved = clean_responses(series, detrend=True, high_pass=1 / 20, confounds=["confound.move"])
+    for run in (1, 2):
+        rows = (series.samples["run"] == run).to_numpy()
+        expected = clean(
+            series.values[rows], detrend=True, standardize=None, filter="cosine", high_pass=1 / 20, t_r=2.0,
+            confounds=series.samples.loc[rows, ["confound.move"]].to_numpy(),
+        )  # fmt: skip
+        np.testing.assert_allclose(moved.values[rows], expected, atol=1e-9)
+    assert moved.provenance["cleaned"]["filter"] == "dct"
+
+
+def test_savitzky_golay_is_scipys_and_refuses_gaps(series):
+    from scipy.signal import savgol_filter
+
+    out = series.clean(high_pass=1 / 18, filter="savgol")
+    rows = (series.samples["run"] == 1).to_numpy()
+    np.testing.assert_allclose(out.values[rows], series.values[rows] - savgol_filter(series.values[rows], 9, 3, axis=0), atol=1e-10)
+    with pytest.raises(InputError, match="cannot bridge"):
+        series.take_rows([0, 1, 2, 4, 5, 6, 7, 8, 9, 10, 11, 12]).clean(high_pass=1 / 18, filter="savgol")
+    with pytest.raises(InputError, match="does not fit the run.*13"):
+        series.clean(high_pass=1 / 100, filter="savgol")
+
+
+def test_cosines_keep_their_place_where_scans_were_cut(rng):
+    t = np.arange(60)
+    drift = np.cos(np.pi * 3 * (2 * t + 1) / 120)[:, None] * rng.standard_normal(4)
+    noise = rng.standard_normal((60, 4))
+    brain = be.Responses(drift * 50 + noise, {"run": [1] * 60}, t_r=1.0)
+    kept = np.delete(t, [7, 8, 30])
+    out = brain.take_rows(kept).clean(high_pass=0.03)
+    basis = np.column_stack([np.cos(np.pi * k * (2 * kept + 1) / 120) for k in (1, 2, 3)])
+    basis -= basis.mean(axis=0)
+    expected = noise[kept] - basis @ np.linalg.lstsq(basis, noise[kept], rcond=None)[0]
+    np.testing.assert_allclose(out.values - out.values.mean(axis=0), expected - expected.mean(axis=0), atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [({"high_pass": -1.0}, "positive frequency"), ({"high_pass": 0.2, "filter": "fir"}, "filter"), ({"high_pass": 0.25}, "nothing would be left")],
+)
+def test_filters_that_make_no_sense_are_refused(series, kwargs, message):
+    with pytest.raises(InputError, match=message):
+        series.clean(**kwargs)
+    with pytest.raises(InputError, match="no slow drifts"):
+        be.Responses(np.zeros((4, 1)), {"stimulus_id": list("abcd"), "run": [1] * 4}).clean(high_pass=0.01)
