@@ -10,13 +10,17 @@ from typing import TYPE_CHECKING
 from brainenc.core.lazy import lazy
 
 if TYPE_CHECKING:
+    from brainenc.encoding._bands import join
+    from brainenc.encoding.banded import BandedRidge
     from brainenc.encoding.compare import compare_layers, winners
     from brainenc.encoding.consistency import Consistency, noise_corrected_consistency
     from brainenc.encoding.design_matrix import delay_space, design
     from brainenc.encoding.ridge import Ridge, RidgePath, fit_path
+    from brainenc.encoding.saving import load_model
     from brainenc.encoding.score import score_layers
 
 _WHERE = {
+    "BandedRidge": "banded",
     "Consistency": "consistency",
     "Ridge": "ridge",
     "RidgePath": "ridge",
@@ -24,12 +28,15 @@ _WHERE = {
     "delay_space": "design_matrix",
     "design": "design_matrix",
     "fit_path": "ridge",
+    "load_model": "saving",
+    "join": "_bands",
     "noise_corrected_consistency": "consistency",
     "score_layers": "score",
     "winners": "compare",
 }
 
 __all__ = [
+    "BandedRidge",
     "Consistency",
     "Ridge",
     "RidgePath",
@@ -37,6 +44,8 @@ __all__ = [
     "delay_space",
     "design",
     "fit_path",
+    "join",
+    "load_model",
     "noise_corrected_consistency",
     "score_layers",
     "winners",

@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
-from brainenc.encoding import Ridge
+from brainenc.encoding import BandedRidge, Ridge
 
 
 class MultiTarget(Ridge):
@@ -34,6 +34,9 @@ CONFIGURATIONS = [
     Ridge(cv=3, search="hybrid", conservative=True),
     MultiTarget(),
     MultiTarget(cv="loo", solver="kernel"),
+    BandedRidge(),
+    BandedRidge(cv="loo", search="random", n_iter=5, full=True),
+    BandedRidge(alphas=(1.0, 10.0), solver="kernel", fit_intercept=False),
 ]
 
 

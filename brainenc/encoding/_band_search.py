@@ -1,0 +1,150 @@
+"""Which band weights to try next: random draws, a given list, or a surrogate of the error that all targets share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from brainenc.core.rng import generator
+
+if TYPE_CHECKING:
+    from brainenc.linalg.banded_fit import Proposal
+
+Floats = npt.NDArray[np.float64]
+CONCENTRATIONS = (0.1, 1.0)
+N_CORNERS = 8
+_POOL = 600
+_SHOWN = 400  # targets whose expected gain is summed
+_LENGTHS = (0.35, 0.6, 1.0, 1.7, 3.0)
+_NUGGET = 1e-4
+_SPREAD = 0.35  # of the logarithm of weights near the best ones
+_ROOT = 1 / 3
+
+
+class Listed:
+    """Try these weights, in this order."""
+
+    def __init__(self, weights: Floats) -> None:
+        self.weights = weights
+
+    def __call__(self, past: Proposal) -> Floats | None:
+        m = len(past.tried)
+        return self.weights[m] if m < len(self.weights) else None
+
+
+class Guided:
+    """Try next the weights whose expected gain, summed over targets, is the largest.
+
+    A Gaussian process over the cube roots of the shares, with one Matérn-5/2 kernel for all targets, is fitted to the errors so far;
+    its length is the likeliest of a few, over all targets. Candidates are Dirichlet draws and neighbours of the weights that are some
+    target's best. Stops when ``patience`` weights in a row together lowered the mean error by less than ``tol``.
+    """
+
+    def __init__(self, first: Floats, scale: Floats, *, n_iter: int, seed: int, tol: float, patience: int = 6) -> None:
+        self.first, self.scale = first, scale
+        self.n_iter, self.seed, self.tol, self.patience = n_iter, seed, tol, patience
+
+    def __call__(self, past: Proposal) -> Floats | None:
+        m = len(past.tried)
+        if m >= self.n_iter or (m and len(self.scale) == 1):
+            return None
+        if m < len(self.first):
+            return self.first[m]
+        errors = past.errors[:, np.isfinite(past.errors).all(axis=0)].astype(np.float64)
+        if not errors.shape[1] or self._settled(errors):
+            return None
+        rng = generator(self.seed, "bands", m)
+        if errors.shape[1] > _SHOWN:
+            errors = errors[:, rng.choice(errors.shape[1], _SHOWN, replace=False)]
+        shares = to_shares(past.tried, self.scale)
+        pool = self._pool(shares, errors, rng)
+        gain = expected_gain(np.power(shares, _ROOT), errors, np.power(pool, _ROOT))
+        return from_shares(pool[int(np.argmax(gain))], self.scale)
+
+    def _settled(self, errors: Floats) -> bool:
+        least = np.minimum.accumulate(errors, axis=0).mean(axis=1)
+        m = len(least)
+        return m >= len(self.first) + self.patience and least[m - 1 - self.patience] - least[m - 1] < self.tol
+
+    def _pool(self, shares: Floats, errors: Floats, rng: np.random.Generator) -> Floats:
+        k = shares.shape[1]
+        drawn = [dirichlet(rng, k, _POOL // 4, c) for c in (0.1, 0.3, 1.0)]
+        best = np.unique(np.argmin(errors, axis=0))
+        parents = shares[rng.choice(best, _POOL // 2)]
+        moved = parents * np.exp(_SPREAD * rng.standard_normal(parents.shape))
+        moved[rng.random(moved.shape) < 0.5 / k] = 0.0
+        moved = moved[moved.sum(axis=1) > 0]
+        return np.concatenate([*drawn, moved / moved.sum(axis=1, keepdims=True)])
+
+
+def random_weights(first: Floats, scale: Floats, n_iter: int, seed: int) -> Floats:
+    """Return ``n_iter`` weights: the first ones as given, then Dirichlet draws of the shares, concentrations 0.1 and 1 in turn."""
+    rng = generator(seed, "bands")
+    k, n = len(scale), max(n_iter - len(first), 0)
+    drawn = np.array([dirichlet(rng, k, 1, CONCENTRATIONS[i % 2])[0] for i in range(n)]).reshape(n, k)
+    return np.concatenate([first, np.array([from_shares(one, scale) for one in drawn]).reshape(n, k)])[:n_iter]
+
+
+def first_weights(scale: Floats, *, corners: bool) -> Floats:
+    """Return the weights to begin with: one penalty for all features, equal shares of the variance, and each band alone."""
+    k = len(scale)
+    rows = [np.full(k, 1.0 / k), from_shares(np.full(k, 1.0 / k), scale)]
+    if corners and 1 < k <= N_CORNERS:
+        rows.extend(np.eye(k))
+    kept: list[Floats] = []
+    for row in rows:
+        if not any(np.allclose(row, other) for other in kept):
+            kept.append(row)
+    return np.array(kept)
+
+
+def from_shares(shares: Floats, scale: Floats) -> Floats:
+    """Return band weights that sum to 1 from shares of the features' weighted variance: g_k proportional to share_k / scale_k."""
+    weights = shares / scale
+    return weights / weights.sum()
+
+
+def to_shares(weights: Floats, scale: Floats) -> Floats:
+    """Return each row's shares of the weighted variance."""
+    shares = weights * scale
+    return shares / shares.sum(axis=-1, keepdims=True)
+
+
+def dirichlet(rng: np.random.Generator, k: int, n: int, concentration: float) -> Floats:
+    """Return Dirichlet draws (n, k); a draw of zeros, which small concentrations can give in floating point, becomes a corner."""
+    gamma = rng.gamma(concentration, size=(n, k))
+    empty = gamma.sum(axis=1) <= 0
+    gamma[empty, rng.integers(k, size=int(empty.sum()))] = 1.0
+    return gamma / gamma.sum(axis=1, keepdims=True)
+
+
+def expected_gain(x: Floats, errors: Floats, pool: Floats) -> Floats:
+    """Return the expected improvement of each candidate (n_pool,) summed over targets, from errors (m, n_targets) at the places x (m, d)."""
+    from scipy.special import ndtr
+
+    mean, spread = errors.mean(axis=0), np.maximum(errors.std(axis=0), 1e-9)
+    z = (errors - mean) / spread
+    length = max(_LENGTHS, key=lambda one: _evidence(x, z, one))
+    chol = np.linalg.cholesky(_matern(x, x, length) + _NUGGET * np.eye(len(x)))
+    cross = np.linalg.solve(chol, _matern(x, pool, length))
+    predicted = cross.T @ np.linalg.solve(chol, z)
+    variance = np.maximum(1.0 - (cross**2).sum(axis=0), 1e-10)
+    scale = np.sqrt(variance * np.maximum((np.linalg.solve(chol, z) ** 2).mean(), 1e-12))[:, None]
+    gap = z.min(axis=0) - predicted
+    u = gap / scale
+    gain = gap * ndtr(u) + scale * np.exp(-0.5 * u**2) / np.sqrt(2 * np.pi)
+    return np.asarray(gain @ spread)
+
+
+def _evidence(x: Floats, z: Floats, length: float) -> float:
+    """Return the log likelihood of all targets under one length, each target's scale being the common one of greatest likelihood."""
+    chol = np.linalg.cholesky(_matern(x, x, length) + _NUGGET * np.eye(len(x)))
+    power = (np.linalg.solve(chol, z) ** 2).mean()
+    return float(-0.5 * len(x) * np.log(max(power, 1e-300)) - np.log(np.diag(chol)).sum())
+
+
+def _matern(a: Floats, b: Floats, length: float) -> Any:
+    distance = np.sqrt(np.maximum(((a[:, None] - b[None]) ** 2).sum(-1), 0.0)) * (np.sqrt(5.0) / length)
+    return (1 + distance + distance**2 / 3) * np.exp(-distance)

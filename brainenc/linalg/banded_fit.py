@@ -1,0 +1,284 @@
+"""Search of band weights: every set of weights that is tried serves all targets, and each target keeps its best by held-out error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from brainenc.linalg import banded as kernels
+from brainenc.linalg.device import to_numpy, to_tensor
+from brainenc.linalg.plan import ChunkPlan, plan_chunks
+
+Array = npt.NDArray[Any]
+Floats = npt.NDArray[np.float64]
+Splits = Sequence[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]
+RELATIVE = np.logspace(-6, 2, 17)
+_HEAP = 1.15
+_SLACK = 0.02  # of the error of the mean: how near to a target's best other penalties are looked at
+
+
+class Proposal(NamedTuple):
+    """What a search is told: the weights tried (m, n_bands) and, for each, the targets' held-out errors relative to that of the mean."""
+
+    tried: Floats
+    errors: npt.NDArray[np.float32]  # (m, n_targets); NaN for constant targets
+
+
+Search = Callable[[Proposal], Floats | None]
+
+
+class BandedFit(NamedTuple):
+    """What `banded_fit` returns, numpy arrays."""
+
+    candidates: Floats  # (n_tried, n_bands)
+    choice: npt.NDArray[np.intp]  # (n_targets,) row of candidates
+    alpha: Floats  # (n_targets,)
+    edge: npt.NDArray[np.int8]  # (n_targets,) -1 and 1 at the ends of the grid
+    cv_scores: Floats  # (n_targets,)
+    history: npt.NDArray[np.float32]  # (n_tried, n_targets) held-out error / that of the mean
+    weights: Array  # (p, n_targets) in primal form, (n, n_targets) in kernel form
+    plan: ChunkPlan
+
+
+class Targets(NamedTuple):
+    """Targets with what is needed to load a chunk of them, centred and scaled."""
+
+    Y: Array
+    columns: npt.NDArray[np.intp]  # of Y; the others below are one entry a column
+    mean: Floats
+    constant: npt.NDArray[np.bool_]
+    missing: bool  # rows of weight zero hold NaN
+
+
+def banded_fit(
+    design: kernels.BandDesign, targets: Targets, *,
+    alphas: Floats | None, cv: Splits | str | None, search: Search, full: bool = False, memory: str | int | float | None = None,
+) -> BandedFit:  # fmt: skip
+    """Try the band weights that ``search`` proposes until it returns None; keep each target's weights and penalty of least held-out error.
+
+    For each set of weights the penalty that generalised cross-validation prefers is looked up first, moved by the steps that held-out
+    error was off it last time; its held-out error is exact, and so are those of the neighbours, downhill, for targets that are near their
+    best. So a choice never rests on anything but held-out error.
+
+    Parameters
+    ----------
+    design : BandDesign
+        Of the training rows.
+    targets : Targets
+    alphas : ndarray or None
+        Positive penalties, ascending; None: 17 from 1e-6 to 1e2 times the largest eigenvalue of each weighted Gram matrix.
+    cv : list of (train, test) row indices, "loo", "gcv" or None
+        None needs one penalty and one proposal.
+    search : callable
+        Takes a `Proposal`, returns the next weights (n_bands,) or None.
+    full : bool
+        Take the held-out error of every penalty, rather than go downhill from the one of generalised cross-validation.
+    memory : str, int, float or None
+        Working memory beside what is given and returned.
+    """
+    n, n_targets, b = len(design.root), len(targets.columns), design.root.element_size()
+    plan = _plan(design, targets, cv, memory)
+    m = n if design.form == "kernel" else len(design.mean)
+    state = _State(
+        np.full(n_targets, np.inf), np.full(n_targets, np.nan), np.zeros(n_targets, np.intp), np.zeros(n_targets, np.intp), np.zeros(n_targets, np.intp),
+        np.zeros((m, n_targets), dtype=np.float32 if b == 4 else np.float64),
+    )  # fmt: skip
+    folds = None if cv is None or isinstance(cv, str) else kernels.held_out_rows(cv, n, design.root.device)
+    base = _base(design, targets, plan, cv, folds)
+    tried: list[Floats] = []
+    history: list[npt.NDArray[np.float32]] = []
+    while True:
+        past = Proposal(np.array(tried).reshape(len(tried), len(design.bands)), np.array(history).reshape(len(history), n_targets))
+        weights = search(past)
+        if weights is None:
+            break
+        one = kernels.weigh(design, weights)
+        grid = RELATIVE * _largest(one) if alphas is None else alphas
+        job = _Job(design, targets, one, grid, cv, folds, full or len(grid) == 1)
+        errors = np.empty(n_targets)
+        for cols in plan.slices():
+            errors[cols] = _try(job, state, cols, base[cols], len(tried))
+        tried.append(weights)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            history.append(np.where(targets.constant | ~(base > 0), np.nan, errors / base).astype(np.float32))
+    return _wrap(state, targets, base, np.array(tried), np.array(history), plan, cv, len(RELATIVE if alphas is None else alphas))
+
+
+class _State(NamedTuple):
+    """Each target's best so far; filled in place."""
+
+    error: Floats
+    alpha: Floats
+    choice: npt.NDArray[np.intp]
+    step: npt.NDArray[np.intp]
+    shift: npt.NDArray[np.intp]  # steps from the penalty of generalised cross-validation to that of held-out error
+    weights: Array
+
+
+class _Job(NamedTuple):
+    """One weighting to be tried."""
+
+    design: kernels.BandDesign
+    targets: Targets
+    one: kernels.Weighting
+    alphas: Floats
+    cv: Splits | str | None
+    folds: list[kernels.HeldOut] | None
+    full: bool
+
+
+def load(design: kernels.BandDesign, targets: Targets, cols: slice) -> torch.Tensor:
+    """Return a chunk of centred, scaled targets; constant ones are zero."""
+    columns, dtype = targets.columns[cols], np.dtype(np.float32 if design.root.dtype == torch.float32 else np.float64)
+    together = len(columns) and columns[-1] - columns[0] == len(columns) - 1
+    block, mean = targets.Y[:, slice(columns[0], columns[-1] + 1) if together else columns], targets.mean[cols]
+    # take the mean off before rounding: a large mean would otherwise eat the digits
+    wide = block.dtype.itemsize > dtype.itemsize or block.dtype.kind != "f"
+    T = to_tensor(np.asarray(block, dtype=np.float64) - mean if wide else block, dtype, design.root.device)
+    if not wide:
+        T -= torch.from_numpy(mean.astype(dtype)).to(T.device)
+    if targets.missing:
+        T[design.root == 0] = 0.0
+    T *= design.root[:, None]
+    if targets.constant[cols].any():
+        T[:, torch.from_numpy(targets.constant[cols]).to(T.device)] = 0.0
+    return T
+
+
+def held_out_residuals(job: _Job, T: torch.Tensor, A: torch.Tensor, step: int, memo: dict[int, Any]) -> list[torch.Tensor]:
+    """Return the held-out errors (n_test, n_targets) of each fold at one penalty; ``memo`` keeps what does not depend on the targets."""
+    if step not in memo:
+        s = kernels.shrinkage(job.one, torch.tensor([job.alphas[step]], dtype=torch.float64, device=T.device))[0]
+        if job.folds is not None:
+            memo[step] = s, kernels.solvers(job.one, s, job.folds)
+        else:
+            memo[step] = s, kernels.row_room(job.one, s, gcv=job.cv == "gcv").to(T.dtype)
+    s, ready = memo[step]
+    rest = kernels.residuals(job.one, T, A, s)
+    if job.folds is None:
+        return [rest / ready[:, None]]
+    return [kernels.fold_residuals(rest, solver, fold) for solver, fold in zip(ready, job.folds, strict=True)]
+
+
+def make_job(design: kernels.BandDesign, targets: Targets, one: kernels.Weighting, alphas: Floats, cv: Splits | str) -> _Job:
+    """Return what `held_out_residuals` needs for one weighting."""
+    folds = None if isinstance(cv, str) else kernels.held_out_rows(cv, len(design.root), design.root.device)
+    return _Job(design, targets, one, alphas, cv, folds, True)
+
+
+def _try(job: _Job, state: _State, cols: slice, base: Floats, number: int) -> Floats:
+    """Try one weighting on a chunk of targets, keep what is better, return the least error found for each."""
+    T = load(job.design, job.targets, cols)
+    A = job.one.u.T @ T
+    n_columns = T.shape[1]
+    if job.cv is None:
+        step, least = np.zeros(n_columns, dtype=np.intp), np.zeros(n_columns)
+    else:
+        step, least = _penalties(job, T, A, state, cols, base)
+    better = np.flatnonzero(least < state.error[cols])
+    where = better + cols.start
+    alpha = job.alphas[step[better]]
+    state.error[where], state.alpha[where], state.choice[where], state.step[where] = least[better], alpha, number, step[better]
+    if len(better):
+        part = A if len(better) == n_columns else A[:, torch.from_numpy(better).to(A.device)]
+        state.weights[:, where] = to_numpy(kernels.final_weights(job.design, job.one, part, torch.from_numpy(alpha).to(A.device, A.dtype)))
+    return least
+
+
+def _penalties(job: _Job, T: torch.Tensor, A: torch.Tensor, state: _State, cols: slice, base: Floats) -> tuple[npt.NDArray[np.intp], Floats]:
+    """Return the place in the grid of each target's least held-out error, the larger penalty of two equal ones, and that error."""
+    n_alphas, n_columns = len(job.alphas), T.shape[1]
+    errors = np.full((n_alphas, n_columns), np.inf)
+    known = np.zeros((n_alphas, n_columns), dtype=bool)
+    memo: dict[int, Any] = {}
+
+    def evaluate(step: int, columns: npt.NDArray[np.intp]) -> None:
+        here = torch.from_numpy(columns).to(T.device)
+        mine = (T, A) if len(columns) == n_columns else (T[:, here], A[:, here])
+        found = sum(kernels.squares(part) for part in held_out_residuals(job, *mine, step, memo))
+        errors[step, columns] = np.nan_to_num(to_numpy(found), nan=np.inf)  # type: ignore[arg-type]
+        known[step, columns] = True
+
+    if job.full:
+        for i in range(n_alphas):
+            evaluate(i, np.arange(n_columns))
+    else:
+        grid = torch.from_numpy(np.asarray(job.alphas)).to(T.device)
+        n_rows = int((job.design.root > 0).sum())
+        guess = to_numpy(kernels.gcv(A, kernels.squares(T), kernels.shrinkage(job.one, grid), n_rows).argmin(0))
+        start = np.clip(guess + state.shift[cols], 0, n_alphas - 1)
+        for i in np.unique(start):
+            evaluate(int(i), np.flatnonzero(start == i))
+        columns = np.arange(n_columns)
+        near = errors[start, columns] < state.error[cols] + _SLACK * base
+        _downhill(errors, known, near, evaluate)
+        state.shift[cols][near] = (_best(errors) - guess)[near]
+    best = _best(errors)
+    return best, errors[best, np.arange(n_columns)]
+
+
+def _downhill(errors: Floats, known: npt.NDArray[np.bool_], near: npt.NDArray[np.bool_], evaluate: Callable[[int, npt.NDArray[np.intp]], None]) -> None:
+    """Evaluate neighbours in the grid until each target's least error has a known neighbour on either side."""
+    n_alphas = len(errors)
+    while True:
+        best, wanted = _best(errors), np.zeros_like(known)
+        columns = np.flatnonzero(near)
+        for side in (-1, 1):
+            place = best[columns] + side
+            inside = (place >= 0) & (place < n_alphas)
+            wanted[place[inside], columns[inside]] = True
+        wanted &= ~known
+        if not wanted.any():
+            return
+        for i in np.flatnonzero(wanted.any(axis=1)):
+            evaluate(int(i), np.flatnonzero(wanted[i]))
+
+
+def _best(errors: Floats) -> npt.NDArray[np.intp]:
+    return len(errors) - 1 - np.argmin(errors[::-1], axis=0)
+
+
+def _base(design: kernels.BandDesign, targets: Targets, plan: ChunkPlan, cv: Splits | str | None, folds: list[kernels.HeldOut] | None) -> Floats:
+    """Return the held-out error of the training means: that of a model without features."""
+    out = np.full(len(targets.columns), np.nan)
+    if cv is None:
+        return out
+    empty = torch.zeros(0, dtype=design.root.dtype, device=design.root.device)
+    u = (design.root / design.root.norm())[:, None] if design.intercept else torch.zeros(len(design.root), 0, dtype=empty.dtype, device=empty.device)
+    job = _Job(design, targets, kernels.Weighting(np.zeros(len(design.bands)), empty, u, None), np.ones(1), cv, folds, True)
+    for cols in plan.slices():
+        T = load(design, targets, cols)
+        out[cols] = to_numpy(sum(kernels.squares(part) for part in held_out_residuals(job, T, u.T @ T, 0, {})))  # type: ignore[arg-type]
+    return out
+
+
+def _largest(one: kernels.Weighting) -> float:
+    return float(one.values[0]) if len(one.values) else 1.0
+
+
+def _wrap(
+    state: _State, targets: Targets, base: Floats, tried: Floats, history: npt.NDArray[np.float32], plan: ChunkPlan, cv: Any, n_alphas: int
+) -> BandedFit:  # fmt: skip
+    with np.errstate(invalid="ignore", divide="ignore"):
+        scores = np.full(len(base), np.nan) if cv is None else 1.0 - state.error / base
+    scores[targets.constant | ~np.isfinite(scores)] = np.nan
+    state.weights[:, targets.constant] = 0.0
+    edge = np.where(state.step == 0, -1, np.where(state.step == n_alphas - 1, 1, 0)) if n_alphas > 1 else np.zeros(len(base))
+    return BandedFit(tried, state.choice, state.alpha, edge.astype(np.int8), scores, history, state.weights, plan)
+
+
+def _plan(design: kernels.BandDesign, targets: Targets, cv: Splits | str | None, memory: str | int | float | None) -> ChunkPlan:
+    """Count the bytes that the search takes beside the features, the targets and the result."""
+    n, b = len(design.root), design.root.element_size()
+    p = len(design.mean)
+    m = n if design.form == "kernel" else p
+    held = max((n - len(train) for train, _ in cv), default=1) if not isinstance(cv, str | None) else 1
+    folds = 1 if isinstance(cv, str | None) else len(cv)
+    fixed = b * (len(design.bands) * n * n if design.form == "kernel" else n * p + p * p) + 7 * b * m * m + 2 * b * n * m
+    fixed += len(RELATIVE) * folds * b * held * held + 24 * held * held
+    per_column = b * (2 * n + 2 * m + 3 * n + m) + 16 * 40 + (8 * n if targets.Y.dtype.itemsize > b else 0)
+    return plan_chunks(memory, len(targets.columns), fixed=int(_HEAP * fixed), per_column=int(_HEAP * per_column))
