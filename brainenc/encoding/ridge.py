@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from brainenc.core.checks import one_of
 from brainenc.core.errors import BrainencWarning, InputError
+from brainenc.encoding.saving import Savable
 
 if TYPE_CHECKING:
     from brainenc.linalg import ChunkPlan, RidgeFit
@@ -21,7 +22,7 @@ Array = npt.NDArray[Any]
 _ROW_BLOCK = 4096
 
 
-class Ridge(RegressorMixin, BaseEstimator):
+class Ridge(Savable, RegressorMixin, BaseEstimator):
     """Linear regression with a squared penalty of its own for every target.
 
     ``coef_v, b_v = argmin sum_i s_i (y_iv - b_v - x_i . w)^2 + alpha_v |w|^2``, where ``alpha_v`` is the entry of the grid whose
@@ -111,6 +112,16 @@ class Ridge(RegressorMixin, BaseEstimator):
     ((3, 5), True)
     """
 
+    saved_arrays: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "alphas_": ("alphas",), "alpha_": ("targets",), "cv_scores_": ("targets",), "n_tried_": ("targets",), "_x_mean": ("features",),
+        "_y_mean": ("targets",), "_intercept": ("targets",), "_coef": ("features", "targets"), "_dual": ("samples", "targets"),
+        "_X_fit": ("samples", "features"),
+    }  # fmt: skip
+    saved_either: ClassVar[tuple[tuple[str, ...], ...]] = (("_coef",), ("_dual", "_X_fit"))
+    saved_plain: ClassVar[tuple[str, ...]] = (
+        "solver_", "plan_", "edge_counts_", "edge_fraction_", "search_", "n_patterns_", "n_unfit_", "_is_1d",
+    )  # fmt: skip
+
     def __init__(
         self, alphas: Any = "auto", *,
         cv: Any = 5, search: str = "full", conservative: bool = False, fit_intercept: bool = True, solver: str = "auto",
@@ -171,8 +182,7 @@ class Ridge(RegressorMixin, BaseEstimator):
         self._dual: Array | None = None if fitted.solver == "primal" else fitted.weights
         self._X_fit: Array | None = None if fitted.solver == "primal" else X
         shift = self._project(np.zeros((1, X.shape[1]), dtype=X.dtype))[0]  # what the prediction at the origin adds to the mean
-        intercept = self._y_mean + shift if self.fit_intercept else np.zeros_like(self._y_mean)
-        self.intercept_: Any = intercept[0] if is_1d else intercept
+        self._intercept: Array = self._y_mean + shift if self.fit_intercept else np.zeros_like(self._y_mean)
         return self
 
     def predict(self, X: Any) -> Array:
@@ -199,6 +209,12 @@ class Ridge(RegressorMixin, BaseEstimator):
         return out[:, 0] if self._is_1d else out
 
     @property
+    def intercept_(self) -> Any:
+        """Prediction at the origin of the features."""
+        check_is_fitted(self)
+        return self._intercept[0] if self._is_1d else self._intercept
+
+    @property
     def coef_(self) -> Array:
         """Weights of the features, formed on first use."""
         check_is_fitted(self)
@@ -209,7 +225,7 @@ class Ridge(RegressorMixin, BaseEstimator):
             for start in range(0, X.shape[1], _ROW_BLOCK):
                 cols = slice(start, start + _ROW_BLOCK)
                 coef[cols] = (X[:, cols] - self._x_mean[cols]).T @ dual
-            self._coef = coef
+            self._coef, self._X_fit, self._dual = coef, None, None  # which predicts alone from now on
         return self._coef[:, 0] if self._is_1d else self._coef.T
 
     def _project(self, X: Array) -> Array:
