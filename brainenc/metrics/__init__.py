@@ -8,7 +8,7 @@ from brainenc.core.lazy import lazy
 
 if TYPE_CHECKING:
     from brainenc.metrics._intervals import bootstrap_interval
-    from brainenc.metrics.ceilings import from_repeats
+    from brainenc.metrics.ceilings import ceiling_methods, from_repeats
     from brainenc.metrics.ceilings_elsewhere import from_standard_errors, from_subjects
     from brainenc.metrics.corrected import Corrected, cc_norm, signal_power_explained, unbiased_r2
     from brainenc.metrics.multiple import fdr_bh, fdr_by
@@ -33,6 +33,7 @@ _PUBLIC = {
     "bootstrap_r2": "resample",
     "bootstrap_weights": "resample",
     "cc_norm": "corrected",
+    "ceiling_methods": "ceilings",
     "fdr_bh": "multiple",
     "fdr_by": "multiple",
     "fold_labels": "resample",
@@ -60,6 +61,7 @@ __all__ = [
     "bootstrap_r2",
     "bootstrap_weights",
     "cc_norm",
+    "ceiling_methods",
     "fdr_bh",
     "fdr_by",
     "fold_labels",

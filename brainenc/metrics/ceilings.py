@@ -21,13 +21,13 @@ from brainenc.metrics.resample import bootstrap_weights
 from brainenc.nouns.ceiling import NoiseCeiling
 from brainenc.nouns.responses import Responses
 
-__all__ = ["count_repeats", "from_repeats", "methods"]
+__all__ = ["ceiling_methods", "count_repeats", "from_repeats"]
 
 REGISTRY = Registry("brainenc.metrics.ceiling_kinds", "estimator of a noise ceiling", group="brainenc.metrics.ceilings")
 Floats = npt.NDArray[np.float64]
 
 
-def methods() -> dict[str, str]:
+def ceiling_methods() -> dict[str, str]:
     """Return the estimators that `from_repeats` knows, each with one line on what it does."""
     return {name: REGISTRY.get(name).SUMMARY for name in REGISTRY.names()}
 
@@ -45,7 +45,7 @@ def from_repeats(
         "ncsnr": variance within stimuli against that of all trials (NSD), any repeats. "anova": mean squares of the one-way layout,
         ICC(1,k), any repeats. "split_half": correlation of half means with the right Spearman-Brown step. "signal_power": SP / (SP + NP / R),
         CCmax². "explainable_variance": of z-scored repeats, equal repeats only. "shuffle": valid where the noise of neighbouring trials
-        is correlated; needs ``run``, for the repeats of these trials only, no interval. See `methods`.
+        is correlated; needs ``run``, for the repeats of these trials only, no interval. See `ceiling_methods`.
     n_repeats : float, optional
         Ceiling of the mean of how many repeats; the harmonic mean of the repeats of these stimuli when not given. 1 gives the ceiling of
         single trials.
