@@ -35,9 +35,11 @@ print(correlation)
 
 # %%
 # Crossnobis distances multiply differences that were measured in different repeats, so that noise averages to zero, and weigh the voxels by
-# the noise they share, estimated with shrinkage from the residuals of the trials. They can be negative: zero means "the same pattern".
+# the noise they share. The noise is estimated with shrinkage from the repeats of *other* scenes: where every scene comes once in a fold, its
+# own residuals are the very differences that are multiplied. Distances can be negative: zero means "the same pattern".
 
-crossnobis = be.rsa.rdm(brains, metric="crossnobis", conditions="stimulus_id", folds="repeat", noise="schaefer_strimmer", by="roi")
+noise = {subject: be.rsa.noise_model(brain.rows("split == 'train'")) for subject, (_, brain) in loaded.items()}
+crossnobis = be.rsa.rdm(brains, metric="crossnobis", conditions="stimulus_id", folds="repeat", noise=noise, by="roi")
 for name, rdms in (("correlation", correlation), ("crossnobis", crossnobis)):
     print(f"{name:12s} {(rdms.values < 0).mean():.0%} of the distances are negative")
 
