@@ -12,6 +12,7 @@ import numpy.typing as npt
 from brainenc.core.errors import BrainencError, InputError
 from brainenc.core.rng import derive
 from brainenc.encoding._rows import Fold
+from brainenc.nouns.features import FeatureSpace
 
 Array = npt.NDArray[Any]
 _ONE_EACH = "{0} fits one target at a time: pass sklearn.multioutput.MultiOutputRegressor({0}(…))"
@@ -76,7 +77,29 @@ def fit_fold(encoder: Any, X: Array, Y: Array, X_test: Array, fold: Fold, *, mem
         encoder = Ridge(cv="loo" if fold.inner is None else fold.inner)
     if type(encoder) is Ridge:
         return _fit_ridge(encoder, X, Y, X_test, fold, memory=memory, device=device)
+    if hasattr(encoder, "for_features"):
+        encoder = _banded_like(encoder, fold, len(X), memory=memory, device=device)
     return _fit_any(encoder, X, Y, X_test, fold, layer)
+
+
+def with_bands(encoder: Any, space: FeatureSpace, reduce: str | None) -> Any:
+    """Return an encoder whose bands are those of the features' table; any other encoder as it is."""
+    if not hasattr(encoder, "for_features"):
+        return encoder
+    where = f"features {space.name!r}"
+    one = encoder.for_features(space, where)
+    if reduce is not None and one.bands is not None:
+        raise InputError("a reduction mixes the bands", where=where, got=f"reduce={reduce!r}", fix="reduce each space before join({name: space})")
+    return one
+
+
+def _banded_like(encoder: Any, fold: Fold, n_rows: int, *, memory: Any, device: str) -> Any:
+    """Return a copy whose inner folds follow the outer grouping, within the memory and on the device of the call."""
+    from sklearn.base import clone
+
+    params = encoder.get_params(deep=False)
+    cv = _folds_like(fold, int(params["cv"]), n_rows) if isinstance(params["cv"], int | np.integer) else params["cv"]
+    return clone(encoder).set_params(cv=cv, memory=params["memory"] or memory, device=device if params["device"] == "auto" else params["device"])
 
 
 def _fit_ridge(encoder: Any, X: Array, Y: Array, X_test: Array, fold: Fold, *, memory: Any, device: str) -> Fit:
@@ -133,7 +156,7 @@ def _fit_any(encoder: Any, X: Array, Y: Array, X_test: Array, fold: Fold, layer:
     if predictions.shape[1] != Y.shape[1]:
         fix = _ONE_EACH.format(name) if predictions.shape[1] == 1 else None
         raise InputError("encoder predicts another number of targets", where=where, expected=Y.shape[1], got=predictions.shape[1], fix=fix)
-    return Fit(predictions, _per_target(model, "alpha_", Y), _per_target(model, "cv_scores_", Y), (0, 0), type(model).__name__)
+    return Fit(predictions, _per_target(model, "alpha_", Y), _per_target(model, "cv_scores_", Y), getattr(model, "edge_counts_", (0, 0)), name)
 
 
 def _fits_one_target(encoder: Any, X: Array, Y: Array, extra: dict[str, Any]) -> bool:

@@ -168,6 +168,7 @@ class BandedRidge(RegressorMixin, BaseEstimator):
         if np.isnan(fitted.alpha).any():
             n = int(np.isnan(fitted.alpha).sum())
             warnings.warn(f"{n} of {Y.shape[1]} targets have too few rows without NaN: their numbers are NaN", BrainencWarning, stacklevel=2)
+        self._formed: Array | None = None
         self._keep(fitted, bands, is_1d)
         _keep_names(self, y)
         return self
@@ -250,7 +251,6 @@ class BandedRidge(RegressorMixin, BaseEstimator):
 
     def _keep(self, fitted: Fitted, bands: dict[str, npt.NDArray[np.intp]], is_1d: bool) -> None:
         self._fitted, self._is_1d, self.bands_ = fitted, is_1d, bands
-        self._formed: Array | None = None
         self.alpha_, self.band_weights_, self.cv_scores_ = fitted.alpha, fitted.band_weights, fitted.cv_scores
         self.candidates_, self.search_scores_, self.n_iter_ = fitted.candidates, 1.0 - fitted.history, len(fitted.candidates)
         self.solver_, self.plan_ = fitted.prepared.form, fitted.plan

@@ -14,7 +14,7 @@ from brainenc.core.checks import one_of
 from brainenc.core.errors import InputError
 from brainenc.core.rng import check_seed
 from brainenc.encoding._ceiling import ceiling_of
-from brainenc.encoding._fit import Fit, check_encoder, fit_fold, fits_targets_apart, reduced
+from brainenc.encoding._fit import Fit, check_encoder, fit_fold, fits_targets_apart, reduced, with_bands
 from brainenc.encoding._job import Job, Table, provenance, warn_after, warn_before
 from brainenc.encoding._resampled import family_p, refuse_overlap, score_interval
 from brainenc.encoding._rows import SCANS, Subject, prepare, share
@@ -181,7 +181,7 @@ def _fit_group(job: Job, group: list[Subject], number: int, name: str, space: Fe
     sides = [(one.folds[number], one) for one in group if one.usable.any()]
     Y = _beside([own.train.values(one.responses, one.usable) for own, one in sides])
     Y_test = _beside([own.test.values(one.responses, one.usable) for own, one in sides])
-    fit = fit_fold(job.encoder, X, Y, X_test, fold, memory=job.memory, device=job.device, layer=name)
+    fit = fit_fold(with_bands(job.encoder, space, job.reduce), X, Y, X_test, fold, memory=job.memory, device=job.device, layer=name)
     return fit, Y_test, X.shape[1]
 
 
