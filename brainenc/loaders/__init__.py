@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from brainenc.loaders.arrays import load_array
     from brainenc.loaders.cifti import load_cifti
     from brainenc.loaders.cleaning import clean_responses
+    from brainenc.loaders.fmriprep import load_fmriprep
     from brainenc.loaders.images import list_images
     from brainenc.loaders.nifti import load_nifti
     from brainenc.loaders.stimuli import load_images, load_stimulus, stimulus_fingerprint
@@ -21,6 +22,7 @@ _PUBLIC = {
     "list_images": "images",
     "load_array": "arrays",
     "load_cifti": "cifti",
+    "load_fmriprep": "fmriprep",
     "load_images": "stimuli",
     "load_nifti": "nifti",
     "load_stimulus": "stimuli",
@@ -34,6 +36,7 @@ __all__ = [
     "list_images",
     "load_array",
     "load_cifti",
+    "load_fmriprep",
     "load_images",
     "load_nifti",
     "load_stimulus",

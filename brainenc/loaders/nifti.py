@@ -20,7 +20,7 @@ from brainenc.nouns.spaces import VolumeSpace
 def load_nifti(
     paths: str | Path | Sequence[str | Path],
     *,
-    mask: str | Path | None = None,
+    mask: str | Path | npt.NDArray[Any] | None = None,
     runs: Sequence[Any] = (),
     t_r: float | None = None,
     units: str = "",
@@ -33,7 +33,7 @@ def load_nifti(
     ----------
     paths : path or sequence of paths
         3-D or 4-D images; their volumes follow each other as rows.
-    mask : path, optional
+    mask : path or ndarray of shape (x, y, z), optional
         Image on the same grid, affine included; voxels above 0 are read. Without it every voxel is a target.
     runs : sequence, optional
         One run label per file.
@@ -53,29 +53,36 @@ def load_nifti(
         Damaged or hostile files, another grid (both are shown), a mask that does not fit.
     """
     files = [Path(p) for p in ([paths] if isinstance(paths, str | Path) else paths)]
-    grid, affine, facts = _grid(files[0])
-    if mask is None:
-        inside: npt.NDArray[Any] = np.ones(grid, dtype=bool)
-    else:
-        volume = read_volume(mask)
-        inside = volume.data.reshape(volume.data.shape[:3]) > 0
-        _same_grid(volume.data.shape[:3], volume.affine, grid, affine, mask)
-        if not inside.any():
-            raise DataError("mask is empty", where=mask)
+    grid, affine, facts = read_grid(files[0])
+    inside: npt.NDArray[Any] = np.ones(grid, dtype=bool)
+    if isinstance(mask, np.ndarray):
+        _same_grid(mask.shape, affine, grid, affine, "mask")
+        inside = mask > 0
+    elif mask is not None:
+        inside = read_mask(mask, grid, affine)
+    if not inside.any():
+        raise DataError("mask is empty", where="mask" if isinstance(mask, np.ndarray) else mask)
     parts, lengths = [], []
     for file in files:
-        other_grid, other_affine, _ = _grid(file)
+        other_grid, other_affine, _ = read_grid(file)
         _same_grid(other_grid, other_affine, grid, affine, file)
         parts.append(masked(file, inside, max_bytes=max_bytes))
         lengths.append(len(parts[-1]))
     space = VolumeSpace.from_mask(inside, affine)
     provenance = {"files": [file.name for file in files], "header": {k: facts[k] for k in ("shape", "zooms", "t_r", "space_unit")}}
     if mask is not None:
-        provenance["mask"] = Path(mask).name
+        provenance["mask"] = f"{int(inside.sum())} voxels" if isinstance(mask, np.ndarray) else Path(mask).name
     return Responses(
         values=parts[0] if len(parts) == 1 else np.concatenate(parts), samples=series_samples(lengths, runs, t_r), targets=_voxels(space),
         space=space, units=units, t_r=t_r, name=name, provenance=provenance,
     )  # fmt: skip
+
+
+def read_mask(path: str | Path, grid: Sequence[int], affine: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    """Return the voxels above 0 of a mask on this grid, (x, y, z)."""
+    volume = read_volume(path)
+    _same_grid(volume.data.shape[:3], volume.affine, grid, affine, path)
+    return np.asarray(volume.data.reshape(volume.data.shape[:3]) > 0)
 
 
 def volume_labels(path: str | Path, space: VolumeSpace) -> npt.NDArray[Any]:
@@ -85,7 +92,8 @@ def volume_labels(path: str | Path, space: VolumeSpace) -> npt.NDArray[Any]:
     return np.asarray(volume.data.reshape(volume.data.shape[:3])[tuple(space.voxels.T)])
 
 
-def _grid(path: Path) -> tuple[tuple[int, ...], npt.NDArray[np.float64], dict[str, Any]]:
+def read_grid(path: Path) -> tuple[tuple[int, ...], npt.NDArray[np.float64], dict[str, Any]]:
+    """Return shape, affine and facts (shape, zooms, t_r in seconds or None, space_unit) of a volume or series, without its data."""
     image = open_image(path)
     if type(image).__name__ in ("Cifti2Image", "GiftiImage") or not 3 <= len(image.shape) <= 4:
         raise DataError(
