@@ -141,8 +141,8 @@ class Evaluation:
         """Return one row per group and model.
 
         Columns: those of ``groups`` and ``models``, method, score (mean over subjects), se, ci_low, ci_high, ceiling_low, ceiling_high,
-        p, test (which gave p: "permutation", or "t" against zero), q (false discovery rate over all rows), p_max, p_ceiling (t-test
-        against the lower ceiling), n_subjects, n_conditions, n_draws, significant, claim.
+        p, test (which gave p: "permutation", or "t" against zero, which distances, cosines and the Bures similarity do not have), q (false
+        discovery rate over all rows), p_max, p_ceiling (t-test against the lower ceiling), n_subjects, n_conditions, n_draws, significant, claim.
 
         Parameters
         ----------

@@ -124,11 +124,9 @@ def resample_group(job: Engine, draws: Draws, shape: tuple[int, int, int], *, ce
     at_data = mean_ceilings(found[0], all_)[0] if ceiling else np.full(2, np.nan)
     own = scores[0].cpu().numpy()
     w, v = draws
-    if w is None and v is None:
-        each = np.stack([part[0].cpu().numpy() for part in found[0]], axis=1) if ceiling else np.full((n_subjects, 2), np.nan)
-        covariance, _ = covariance_of_draws(np.concatenate([own, each], axis=1))
-        return Resampled(own, at_data, None, covariance / n_subjects, 0)
     loop = _Loop(job, n_models, ceiling, memory, device)
+    if w is None and v is None:
+        return Resampled(own, at_data, None, _of_the_mean(loop, scores, own, n_models), 0)
     if v is not None:
         by_subject = loop.subjects(scores, v)
     if w is None:
@@ -144,6 +142,20 @@ def resample_group(job: Engine, draws: Draws, shape: tuple[int, int, int], *, ce
         covariance_of_draws(np.where(usable[:, None], one, np.nan)) for one in (by_both, by_subject, by_condition)
     )
     return Resampled(own, at_data, by_both, two_factors(both, subjects, conditions, n_subjects, n_conditions), failed)
+
+
+def _of_the_mean(loop: _Loop, scores: torch.Tensor, own: Floats, n_models: int) -> Floats:
+    """Return the covariance over subjects of the mean scores and, from samples that leave one of them out (jackknife), of the ceilings.
+
+    Ceilings are no means over subjects, as every pool holds the others: the scatter of their terms is half the variance where there is nothing
+    but noise. The jackknife is right where subjects share something, and twice too large where they do not. Of mean scores it is cov / S.
+    """
+    n_subjects = len(own)
+    out = np.full((n_models + 2, n_models + 2), np.nan)
+    if loop.ceiling:
+        out = covariance_of_draws(loop.subjects(scores, 1.0 - np.eye(n_subjects)))[0] * (n_subjects - 1) ** 2 / n_subjects
+    out[:n_models, :n_models] = covariance_of_draws(own)[0] / n_subjects
+    return out
 
 
 @dataclass(frozen=True, slots=True, eq=False)

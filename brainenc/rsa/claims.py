@@ -12,10 +12,14 @@ from brainenc.core.checks import one_of
 from brainenc.core.errors import InputError
 from brainenc.metrics.multiple import fdr_bh
 from brainenc.nouns.evaluation import Evaluation
+from brainenc.rsa._zero import check_zero, unrelated_score_zero
 
 AGAINST = ("zero", "ceiling", "pairs")
 KINDS = ("t", "bootstrap", "wilcoxon")
 NO_CLAIM = "no claim: the lower ceiling's interval includes 0"
+NO_INTERVAL = "no claim: nothing says how the lower ceiling varies"
+NO_NULL = "not tested: RDMs of noise are alike above zero too; permutations or pairs of models tell"
+ROUNDING = 1e-12
 Floats = npt.NDArray[np.float64]
 
 
@@ -24,8 +28,10 @@ def claims_table(evaluation: Evaluation, *, level: float = 0.95, alpha: float = 
 
     p is the permutation p-value where there is one, and otherwise that of the t-test against zero; q controls the false discovery
     rate over all rows of the table (Benjamini and Hochberg). Where the interval of the lower ceiling includes 0 the subjects have no
-    RDM in common that could be told from noise, so no model of that group is significant, whatever its p. The upper ceiling says
+    RDM in common that could be told from noise, so no model of that group is significant, whatever its p; nor is one where a ceiling has
+    no interval (two subjects without resampled conditions, flexible models without a bootstrap). The upper ceiling says
     nothing there: for S subjects of pure noise it is 1/√S on average, as each subject is part of the pooled RDM.
+    Cosines and the Bures similarity have no test against zero: they are above it for noise, and so are their ceilings.
 
     Parameters
     ----------
@@ -42,12 +48,16 @@ def claims_table(evaluation: Evaluation, *, level: float = 0.95, alpha: float = 
     p, test = (evaluation.p, "permutation") if evaluation.p is not None else (_zero_p(evaluation), "t")
     q = fdr_bh(p)
     p_ceiling = _reshape(_t(evaluation, "ceiling"), "p", evaluation)
-    no_signal = ~(interval[:, n_models, 0] > 0) if evaluation.kind == "similarity" else np.zeros(n_groups, dtype=bool)
     no_ceiling = ~np.isfinite(ceiling[:, 0])
+    # two subjects, resampled without conditions, have one ceiling in all samples: its error is not known, and not zero
+    vague = ~(evaluation.se()[:, n_models] > ROUNDING)
+    no_signal = ~(interval[:, n_models, 0] > 0) | vague
+    if evaluation.kind == "distance":
+        no_signal = vague = np.zeros(n_groups, dtype=bool)
     significant = (q <= alpha) & ~(no_signal & ~no_ceiling)[:, None]
     claim = [
         [
-            _claim(evaluation, significant[g, m], q[g, m], ceiling=not no_ceiling[g], signal=not no_signal[g],
+            _claim(evaluation, significant[g, m], q[g, m], ceiling=not no_ceiling[g], signal=not no_signal[g], vague=bool(vague[g]),
                    below=bool(evaluation.mean[g, m] < ceiling[g, 0] and p_ceiling[g, m] <= alpha))
             for m in range(n_models)
         ]
@@ -71,7 +81,8 @@ def test_models(evaluation: Evaluation, *, against: str = "zero", kind: str = "t
 
     "t": estimate / se with the corrected covariance (of the difference, ceilings included) and ``dof`` of the evaluation.
     "bootstrap": p = 2 min(p_low, p_high) with p = (1 + hits) / (1 + n) over the draws (one of the two, not doubled, against zero).
-    "wilcoxon": signed ranks of the subjects' scores; the ceiling is a constant there.
+    "wilcoxon": signed ranks of the subjects' scores, so it speaks of new subjects and these conditions, whatever was resampled: a model that
+    is like the data by the chance of these conditions is like them in every subject. The ceiling is a constant there.
 
     Against zero the tests are one-sided (larger), else two-sided.
 
@@ -90,13 +101,12 @@ def test_models(evaluation: Evaluation, *, against: str = "zero", kind: str = "t
     Raises
     ------
     InputError
-        Distances against zero; a ceiling or draws that are not there; a covariance that nothing estimated.
+        Distances against zero, or cosines of RDMs that noise makes positive; a ceiling or draws that are not there; a covariance that nothing estimated.
     """
     one_of(against, AGAINST, "against")
     one_of(kind, KINDS, "kind")
-    if against == "zero" and evaluation.kind == "distance":
-        raise InputError("a distance is never below zero, so zero is no null", where="Evaluation.test", got=evaluation.method,
-                         fix='use permutations, or test(against="pairs")')  # fmt: skip
+    if against == "zero":
+        check_zero(evaluation, "Evaluation.test")
     if against == "ceiling" and evaluation.ceiling is None:
         raise InputError("there is no ceiling", where="Evaluation.test", fix="evaluate with ceiling=True and at least two subjects")
     if kind == "bootstrap" and not evaluation.n_draws:
@@ -144,8 +154,8 @@ def _bootstrap(evaluation: Evaluation, against: str) -> pd.DataFrame:
     used = _combine(np.concatenate([evaluation.draws, ceilings], axis=2), rows)
     known = np.isfinite(used)
     n = known.sum(axis=0)
-    low = (1 + ((used <= 0) & known).sum(axis=0)) / (1 + n)
-    high = (1 + ((used >= 0) & known).sum(axis=0)) / (1 + n)
+    low = (1 + ((used <= ROUNDING) & known).sum(axis=0)) / (1 + n)
+    high = (1 + ((used >= -ROUNDING) & known).sum(axis=0)) / (1 + n)
     p = low if against == "zero" else np.minimum(2 * np.minimum(low, high), 1.0)
     unknown = np.full(n.shape, np.nan)
     estimate = _combine(_estimates(evaluation), rows)
@@ -163,6 +173,7 @@ def _wilcoxon(evaluation: Evaluation, against: str) -> pd.DataFrame:
     found = {name: np.full((n_groups, len(models)), np.nan) for name in ("estimate", "statistic", "dof", "n", "p")}
     for group, row in np.ndindex(n_groups, len(models)):
         used = each[group, np.isfinite(each[group, :, row]), row]
+        used = np.where(np.abs(used) <= ROUNDING, 0.0, used)  # models that are the same but for rounding do not differ
         found["n"][group, row] = len(used)
         if np.any(used != 0):
             result = wilcoxon(used, alternative="greater" if against == "zero" else "two-sided")
@@ -211,16 +222,18 @@ def _reshape(table: pd.DataFrame, column: str, evaluation: Evaluation) -> Floats
 
 
 def _zero_p(evaluation: Evaluation) -> Floats:
-    if evaluation.kind == "distance":
+    if not unrelated_score_zero(evaluation):
         return np.full(evaluation.mean.shape, np.nan)
     return _reshape(_t(evaluation, "zero"), "p", evaluation)
 
 
-def _claim(evaluation: Evaluation, significant: bool, q: float, *, ceiling: bool, signal: bool, below: bool) -> str:
+def _claim(evaluation: Evaluation, significant: bool, q: float, *, ceiling: bool, signal: bool, vague: bool, below: bool) -> str:
     if ceiling and not signal:
-        return NO_CLAIM
+        return NO_INTERVAL if vague else NO_CLAIM
     if not np.isfinite(q):
-        return "not tested: a distance has no null at zero" if evaluation.kind == "distance" else "not tested: nothing says how the scores vary"
+        if evaluation.kind == "distance":
+            return "not tested: a distance has no null at zero"
+        return "not tested: nothing says how the scores vary" if evaluation.p is not None or unrelated_score_zero(evaluation) else NO_NULL
     what = "better than relabelled conditions" if evaluation.p is not None else "above zero"
     text = f"{what} (q = {q:.3g})" if significant else f"not {what} (q = {q:.3g})"
     if not ceiling:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from brainenc.core.errors import InputError
 from brainenc.metrics.clusters import WHERE, Clusters, flipped_clusters
+from brainenc.rsa._zero import check_zero
 
 __all__ = ["Clusters", "cluster_test"]
 
@@ -82,6 +83,7 @@ def _from_evaluation(evaluation: Any) -> tuple[Floats, dict[str, Any]]:
     if len(evaluation.models) != 1 or evaluation.kind == "distance":
         raise InputError("clusters are of one model's similarities", where=WHERE, expected="an Evaluation of one model",
                          got=f"{len(evaluation.models)} models, {evaluation.kind}", fix="take one: evaluation.take(models=[0])")  # fmt: skip
+    check_zero(evaluation, WHERE)
     groups = evaluation.groups
     levels = {name: np.unique(groups[name]) for name in groups}
     shape = tuple(len(level) for level in levels.values())

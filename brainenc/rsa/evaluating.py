@@ -58,7 +58,7 @@ def evaluate(
     subjects, conditions : bool
         What is resampled. With both the results hold for new subjects and new conditions.
     n : int
-        Samples; with 0 the errors are those of the mean over these subjects, for these conditions.
+        Samples; with 0 the errors are those of the mean over these subjects, for these conditions (of ceilings by jackknife).
     seed : int
     ceiling : bool
         Whether noise ceilings are wanted; with a single subject there are none.
@@ -89,6 +89,10 @@ def evaluate(
 
     Notes
     -----
+    Where conditions are resampled, t-tests of weak relations err on the safe side (copies of a condition add to the variance of what is nearly
+    noise); relabelled conditions (``permutations``) are exact. A model made of the same data (their mean, a fit) reaches the upper ceiling by
+    construction: nothing here can tell.
+
     Schütt et al. 2023, doi:10.7554/eLife.82566; Nili et al. 2014, doi:10.1371/journal.pcbi.1003553.
 
     Examples

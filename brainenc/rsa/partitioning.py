@@ -42,7 +42,7 @@ class Partition:
         One row a group and subset of the models: the columns of ``by``, models (``a & b``), order (size of the subset), r2 (of the
         regression on the subset), share (variance explained by every model of the subset and by no other; negative values
         are kept), r2_se, r2_ci_low, r2_ci_high, se, ci_low, ci_high (of r2 and share: bootstrap, 95 %), t, p, q (of the share over
-        subjects; Benjamini-Hochberg over the table), n_subjects. r2 and share are means over subjects.
+        subjects; Benjamini-Hochberg over the table; NaN in sample), n_subjects. r2 and share are means over subjects.
     subsets : tuple of tuples of str
         Models of each subset, in the order of the last axes below.
     r2, share : ndarray of shape (n_groups, n_subjects, n_subsets)
@@ -116,8 +116,8 @@ def partition_variance(
         Bootstrap samples; 0 gives no intervals.
     seed : int
     tail : {"greater", "two-sided"}
-        Of the t-test of each share over subjects against 0. In sample, unique shares are never negative: their test
-        says little without ``cv``.
+        Of the t-test of each share over subjects against 0, with ``cv`` only: in sample unique shares are never negative, so a test would
+        find models of noise.
 
     Returns
     -------
@@ -161,7 +161,7 @@ def partition_variance(
         draws = _draws(x, y, plan, w, v, n)
         r2.append(mine[:, order])
         failed.append(int(np.isnan(draws).any(axis=1).sum()))
-        rows.append(_rows(mine, draws, order, labels, tail))
+        rows.append(_rows(mine, draws, order, labels, None if cv is None else tail))
     which = groups.table.iloc[np.repeat(np.arange(len(rows)), len(order))].reset_index(drop=True)
     table = pd.concat([which, pd.concat(rows, ignore_index=True)], axis=1)
     table = table.assign(q=fdr_bh(table["p"]))
@@ -333,8 +333,8 @@ def _draws(x: Floats, y: Floats, plan: _Plan, w: Floats | None, v: Floats | None
     return out
 
 
-def _rows(r2: Floats, draws: Floats, order: Index, names: list[str], tail: str) -> pd.DataFrame:
-    """Return the table of one group from R² of subjects (n_subjects, 2^k) and of samples (n, 2^k)."""
+def _rows(r2: Floats, draws: Floats, order: Index, names: list[str], tail: str | None) -> pd.DataFrame:
+    """Return the table of one group from R² of subjects (n_subjects, 2^k) and of samples (n, 2^k); without a tail nothing is tested."""
     from scipy.stats import ttest_1samp
 
     mine = r2[np.isfinite(r2).all(axis=1)]
@@ -346,7 +346,7 @@ def _rows(r2: Floats, draws: Floats, order: Index, names: list[str], tail: str) 
         low, high = np.percentile(values[:, order], INTERVAL, axis=0) if len(sampled) > 1 else (unknown, unknown)
         columns |= {f"{prefix}se": values[:, order].std(axis=0, ddof=1) if len(sampled) > 1 else unknown, f"{prefix}ci_low": low, f"{prefix}ci_high": high}
     t = p = unknown
-    if len(mine) > 1:
+    if len(mine) > 1 and tail is not None:
         # shares that are the same in all subjects (of a model without any) have no t
         spread = np.ptp(shares[:, order], axis=0) > 1e-12
         tested = ttest_1samp(shares[:, order][:, spread], 0.0, alternative=tail)

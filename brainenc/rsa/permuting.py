@@ -22,6 +22,7 @@ from brainenc.nouns.rdms import RDMs
 from brainenc.rsa._forms import REGISTRY, Form, dual, form_of, norms, positive_root, prepared, sigma_tensor
 from brainenc.rsa._inputs import Groups, check_complete, groups_of, model_stack
 from brainenc.rsa._tails import families_of, probabilities
+from brainenc.rsa._zero import check_zero
 from brainenc.rsa.comparing import compare
 
 Floats = npt.NDArray[np.float64]
@@ -125,6 +126,7 @@ def sign_flip_test(
     """Test scores of subjects against zero by flipping their signs, with a maximum statistic.
 
     Under the null the scores of a subject are symmetric about zero in all cells together, so its sign is flipped in all of them at once.
+    It speaks of new subjects and these conditions: a model that is like the data by the chance of these conditions is like them in everyone.
     Where 2^n_subjects − 1 ≤ n every pattern is used and the test is exact.
 
     Parameters
@@ -300,8 +302,7 @@ def _table(job: _Job, models: pd.DataFrame, flat: Floats, p: Floats, p_max: Floa
 def _cells(scores: Any, maximum_over: str | Sequence[str]) -> tuple[Floats, pd.DataFrame, npt.NDArray[np.intp]]:
     """Return values (n_subjects, n_cells), the labels of the cells and their families."""
     if hasattr(scores, "models") and hasattr(scores, "groups"):
-        if scores.kind == "distance":
-            raise InputError("a distance is never negative, so that flipping its sign tests nothing", where="sign_flip_test", got=scores.method)
+        check_zero(scores, "sign_flip_test")
         values = np.asarray(scores.scores, dtype=np.float64).transpose(1, 0, 2)
         families = families_of(scores.models, scores.groups, maximum_over).reshape(-1)
         table = pd.concat(

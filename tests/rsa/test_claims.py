@@ -6,7 +6,7 @@ import scipy.stats
 
 import brainenc as be
 from brainenc.core.errors import InputError
-from brainenc.rsa.claims import NO_CLAIM
+from brainenc.rsa.claims import NO_CLAIM, NO_INTERVAL, NO_NULL
 
 
 def evaluation(rng, **rest):
@@ -128,3 +128,96 @@ def test_one_model_has_no_pairs(rng):
     one = evaluation(rng).take(models=[0])
     for kind in ("t", "bootstrap", "wilcoxon"):
         assert len(one.test("pairs", kind)) == 0
+
+
+def noise(n_subjects, seed, metric="correlation", n=14):
+    """RDMs of patterns of nothing but noise, and of a model of other noise: every dissimilarity is about 1 (correlation) or 0 (crossnobis)."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.triu_indices(n, 1)
+    conditions = {"condition": [str(i) for i in range(n)]}
+
+    def rdm():
+        if metric == "correlation":
+            return 1 - np.corrcoef(rng.standard_normal((n, 20)))[rows, columns]
+        one, two = rng.standard_normal((2, n, 20))
+        return ((one[rows] - one[columns]) * (two[rows] - two[columns])).mean(axis=1)
+
+    data = be.RDMs(np.stack([rdm() for _ in range(n_subjects)]), conditions, {"subject": [str(i) for i in range(n_subjects)]}, metric=metric)
+    model = 1 - np.corrcoef(rng.standard_normal((n, 20)))[rows, columns]
+    return be.RDMs(model[None], conditions, {"model": ["other"]}), data
+
+
+@pytest.mark.parametrize("method", ["cosine_similarity", "whitened_cosine_similarity", "bures_similarity"])
+def test_cosines_of_noise_are_far_above_zero_and_so_have_no_test_against_it(method):
+    models, data = noise(8, 0)
+    found = be.rsa.evaluate(models, data, method=method, n=20, conditions=method != "bures_similarity")
+    # what a test would have said: everyone's score is far above zero, and so is the lower ceiling
+    assert scipy.stats.ttest_1samp(found.scores[0, :, 0], 0).pvalue < 1e-6 and found.ceiling[0, 0] > 0.5
+    row = found.to_frame().iloc[0]
+    assert np.isnan(row["p"]) and not row["significant"] and row["claim"] == NO_NULL
+    for test in (lambda: found.test("zero"), lambda: be.rsa.sign_flip_test(found), lambda: be.rsa.cluster_test(found)):
+        with pytest.raises(InputError, match="zero is no null"):
+            test()
+    permuted = be.rsa.evaluate(models, data, method=method, n=20, conditions=method != "bures_similarity", permutations=99).to_frame().iloc[0]
+    assert permuted["p"] > 0.05 and not permuted["significant"]
+    assert permuted["claim"].startswith("not better than relabelled conditions")
+
+
+def test_cosines_of_crossvalidated_noise_are_zero_on_average_and_may_be_tested():
+    p = []
+    for seed in range(40):
+        models, data = noise(8, seed, "crossnobis")
+        p.append(be.rsa.evaluate(models, data, method="cosine_similarity", n=0, ceiling=False).test("zero")["p"][0])
+    assert np.mean(np.array(p) < 0.05) < 0.2 and 0.2 < np.mean(np.array(p) < 0.5) < 0.8
+    with pytest.raises(InputError, match="zero is no null"):
+        be.rsa.evaluate(models, be.RDMs(data.values, data.conditions, data.rdms), method="cosine_similarity", n=0).test("zero")
+
+
+def test_the_scatter_of_the_terms_of_a_ceiling_is_not_its_error():
+    """Without a bootstrap: leaving people out one at a time. The terms share their pools, so that their scatter is half the variance for noise."""
+    lower, scatter, ours, passed = [], [], [], []
+    for seed in range(250):
+        models, data = noise(8, seed)
+        found = be.rsa.evaluate(models, data, n=0)
+        x = data.values - data.values.mean(axis=1, keepdims=True)
+        x /= np.linalg.norm(x, axis=1, keepdims=True)
+        terms = [np.corrcoef(one, x.sum(axis=0) - one)[0, 1] for one in x]
+        assert found.ceiling[0, 0] == pytest.approx(np.mean(terms), abs=1e-12)
+        lower.append(np.mean(terms))
+        scatter.append(np.var(terms, ddof=1) / 8)
+        ours.append(found.covariance[0, 1, 1])
+        passed.append(found.interval()[0, 1, 0] > 0)
+    assert np.mean(scatter) < 0.65 * np.var(lower)
+    assert np.var(lower) < np.mean(ours) < 3 * np.var(lower)
+    assert np.mean(passed) < 0.05
+    # by definition, of the last
+    out = np.array([np.mean([np.corrcoef(x[t], np.delete(x, [s, t], axis=0).sum(axis=0))[0, 1] for t in range(8) if t != s]) for s in range(8)])
+    assert ours[-1] == pytest.approx(7 / 8 * ((out - out.mean()) ** 2).sum(), rel=1e-9)
+
+
+@pytest.mark.parametrize("how", [{"n": 0}, {"n": 50, "conditions": False}])
+def test_two_people_do_not_say_how_their_agreement_varies(how):
+    for seed in range(4):
+        models, data = noise(2, seed)
+        table = be.rsa.evaluate(data.take([0]), data, **how).to_frame()
+        assert table["claim"][0] == NO_INTERVAL and not table["significant"][0]
+
+
+def test_a_ceiling_without_an_interval_is_not_said_to_include_zero(rng):
+    models, data = noise(6, 1)
+    shared = be.RDMs(models.values + 0.1 * data.values, data.conditions, data.rdms)
+    found = be.rsa.crossvalidate(models, shared)
+    assert found.ceiling[0, 0] > 0.9 and np.isnan(found.interval()[0, 1:]).all()
+    assert found.to_frame()["claim"][0] == NO_INTERVAL
+
+
+def test_models_that_are_the_same_but_for_rounding_do_not_differ():
+    models, data = noise(9, 2)
+    same = be.RDMs(np.concatenate([models.values, 3 * models.values, 0.7 * models.values + 0.1]), data.conditions, {"model": ["a", "b", "c"]})
+    found = be.rsa.evaluate(same, data, n=40)
+    for kind in ("t", "bootstrap", "wilcoxon"):
+        try:
+            p = found.test("pairs", kind)["p"]
+        except InputError:
+            continue
+        assert (p.isna() | (p > 0.9)).all(), kind

@@ -149,7 +149,10 @@ def test_models_of_noise_explain_something_in_sample_and_nothing_held_out(rng, m
     noise = be.RDMs(np.stack([pdist(rng.standard_normal((N, 4))) for _ in range(6)]), CONDITIONS, {"model": [f"n{i}" for i in range(6)]})
     unrelated = be.RDMs(np.stack([pdist(rng.standard_normal((N, 5))) for _ in range(S)]), CONDITIONS, {"subject": range(S)})
     assert (be.rsa.partition_variance(noise, unrelated, n=0).r2[..., -1] > 0).all()
+    # in sample a model of noise has a share of its own in everyone: no test is given
+    assert be.rsa.partition_variance(noise, unrelated, n=0).table[["t", "p", "q"]].isna().all(axis=None)
     held = be.rsa.partition_variance(noise, unrelated, n=0, cv="conditions")
+    assert (held.unique()["p"] > 0.05).all()
     assert held.r2[0, :, -1].mean() < 0
     real = be.rsa.partition_variance(models, data, n=0, cv="both").unique()
     assert real["share"][:2].min() > 0.03 and abs(real["share"][2:]).max() < 0.03
@@ -158,7 +161,7 @@ def test_models_of_noise_explain_something_in_sample_and_nothing_held_out(rng, m
 def test_tests_over_subjects_and_groups_are_laid_out(models, data):
     table = pd.DataFrame({"roi": ["V1"] * S + ["IT"] * 3, "subject": [f"{i:02d}" for i in range(S)] + ["00", "01", "02"]})
     both = be.RDMs(np.concatenate([data.values, data.values[:3] ** 2]), CONDITIONS, table)
-    found = be.rsa.partition_variance(models, both, by="roi", n=0, tail="two-sided")
+    found = be.rsa.partition_variance(models, both, by="roi", n=0, tail="two-sided", cv="conditions")
     assert found.share.shape == (2, S, 15) and np.isnan(found.share[1, 3:]).all()
     tested = stats.ttest_1samp(found.share[0], 0)
     np.testing.assert_allclose(found.table["t"][:15], tested.statistic)

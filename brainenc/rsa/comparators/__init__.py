@@ -8,6 +8,7 @@ A comparator is one module (or an object from the entry-point group ``brainenc.r
 * ``MISSING``: "pairs" where any subset of the pairs can be compared, "masked" where NaN marks the pairs that are missing from both
   stacks, "none" where every pair is needed;
 * ``SYMMETRIC``, ``SCALE_FREE``: whether compare(a, b) is compare(b, a)', and whether scaling an RDM changes nothing;
+* ``ZERO_IS_NULL``: False where unrelated RDMs have a similarity above zero (True where not given);
 * ``SIGMA_K``: True where a noise covariance of the conditions is used;
 * optionally ``compare_copies(a, b, w)``: the same for samples in which condition i comes w_i times, where leaving pairs of copies out
   is not what the comparator means.

@@ -12,6 +12,7 @@ from brainenc.linalg.second_moments import fidelity, moment_roots
 from brainenc.rsa.comparators._shared import pool_plain, refuse_sigma
 
 KIND = "similarity"
+ZERO_IS_NULL = False  # dissimilarities are above zero, so unrelated RDMs are alike
 SUMMARY = "Bures similarity of the implied second moments"
 MISSING = "none"
 SYMMETRIC = True

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from brainenc.rsa.comparators._shared import by_form, pool_unit
 
 KIND = "similarity"
+ZERO_IS_NULL = False  # dissimilarities are above zero, so unrelated RDMs are alike
 SUMMARY = "cosine of the dissimilarities after whitening by their covariance"
 MISSING = "masked"
 SIGMA_K = True
