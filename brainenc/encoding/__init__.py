@@ -11,35 +11,57 @@ from brainenc.core.lazy import lazy
 
 if TYPE_CHECKING:
     from brainenc.encoding._bands import join
+    from brainenc.encoding._partition import Partition
+    from brainenc.encoding.across import cluster_test, sign_flip_test
     from brainenc.encoding.banded import BandedRidge
-    from brainenc.encoding.compare import compare_layers, winners
+    from brainenc.encoding.comparing import compare_layers, winners
     from brainenc.encoding.consistency import Consistency, noise_corrected_consistency
     from brainenc.encoding.design_matrix import delay_space, design
+    from brainenc.encoding.inference import bootstrap, compare, permutation_test
+    from brainenc.encoding.partitioning import partition_variance, product_measure
     from brainenc.encoding.ridge import Ridge, RidgePath, fit_path
     from brainenc.encoding.saving import load_model
     from brainenc.encoding.score import score_layers
+    from brainenc.encoding.stacking import Stacking
+    from brainenc.encoding.selecting import best_layer
 
 _WHERE = {
     "BandedRidge": "banded",
     "Consistency": "consistency",
+    "Partition": "_partition",
     "Ridge": "ridge",
     "RidgePath": "ridge",
-    "compare_layers": "compare",
+    "Stacking": "stacking",
+    "best_layer": "selecting",
+    "bootstrap": "inference",
+    "cluster_test": "across",
+    "compare": "inference",
+    "compare_layers": "comparing",
     "delay_space": "design_matrix",
     "design": "design_matrix",
     "fit_path": "ridge",
-    "load_model": "saving",
     "join": "_bands",
+    "load_model": "saving",
     "noise_corrected_consistency": "consistency",
+    "permutation_test": "inference",
+    "partition_variance": "partitioning",
+    "product_measure": "partitioning",
     "score_layers": "score",
-    "winners": "compare",
+    "sign_flip_test": "across",
+    "winners": "comparing",
 }
 
 __all__ = [
     "BandedRidge",
     "Consistency",
+    "Partition",
     "Ridge",
     "RidgePath",
+    "Stacking",
+    "best_layer",
+    "bootstrap",
+    "cluster_test",
+    "compare",
     "compare_layers",
     "delay_space",
     "design",
@@ -47,7 +69,9 @@ __all__ = [
     "join",
     "load_model",
     "noise_corrected_consistency",
+    "permutation_test",
     "score_layers",
+    "sign_flip_test",
     "winners",
 ]
 

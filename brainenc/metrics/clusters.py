@@ -90,7 +90,7 @@ def flipped_clusters(
 
 
 def clusters_of(
-    maps: Floats, *, threshold: float | str | None = None, tail: str = "greater", adjacency: Any = None,
+    maps: npt.NDArray[Any], *, threshold: float | str | None = None, tail: str = "greater", adjacency: Any = None,
     axes: Mapping[str, Sequence[Any]] | None = None, alpha: float = 0.05, step: float = 0.1, memory: str | int = "512MB",
 ) -> Clusters:  # fmt: skip
     """Find clusters in the first of ``maps`` (1 + n, …), with the largest clusters of the other n as the null.

@@ -86,7 +86,7 @@ def permutations(
         for one in classes:
             drawn[one] = one[rng.permutation(len(one))]
         order = np.empty(n_rows, dtype=np.intp)
-        order[place] = np.concatenate([members[i] for i in drawn])
+        order[place] = place[drawn] if len(members) == n_rows else np.concatenate([members[i] for i in drawn])
         yield order
 
 

@@ -10,13 +10,13 @@ import numpy.typing as npt
 import pandas as pd
 
 from brainenc.core.errors import InputError
-from brainenc.metrics.resample import bootstrap_correlation, bootstrap_folds, bootstrap_moments
+from brainenc.encoding._resampled import paired_interval
+from brainenc.metrics.resample import bootstrap_correlation, bootstrap_folds, bootstrap_moments, n_units
 from brainenc.metrics.scores import pearson
 from brainenc.nouns.scores import Scores
 from brainenc.nouns.tables import need_column
 
 Floats = npt.NDArray[np.float64]
-INTERVAL = (2.5, 97.5)
 
 
 def compare_layers(scores: Scores, *, by: str = "roi", n: int = 1000, seed: int = 0) -> pd.DataFrame:
@@ -40,7 +40,7 @@ def compare_layers(scores: Scores, *, by: str = "roi", n: int = 1000, seed: int 
     -------
     DataFrame
         One row a subject, region and layer: subject, ``by``, layer, reference (the layer with the best score), score,
-        reference_score, difference (score − reference_score), ci_low, ci_high (95 %, percentile), p (two-sided; NaN for the
+        reference_score, difference (score − reference_score), ci_low, ci_high (95 %), p (two-sided; NaN for the
         reference itself).
 
     Raises
@@ -56,7 +56,7 @@ def compare_layers(scores: Scores, *, by: str = "roi", n: int = 1000, seed: int 
     for region in _regions(scores, by, n, seed):
         best = int(np.argmax(np.where(np.isnan(region.score), -np.inf, region.score)))
         for i, layer in enumerate(region.layers):
-            low, high, p = _difference(region.draws[i] - region.draws[best])
+            low, high, p = _difference(region, i, best)
             rows.append(
                 {
                     "subject": region.subject, by: region.label, "layer": layer, "reference": region.layers[best],
@@ -93,7 +93,7 @@ def winners(scores: Scores, *, by: str = "roi", n: int = 1000, seed: int = 0) ->
         row |= {"runner_up": None, "difference": np.nan, "ci_low": np.nan, "ci_high": np.nan, "distinct": False}
         if len(order) > 1 and np.isfinite(region.score[order[1]]):
             first, second = order[:2]
-            low, high, _ = _difference(region.draws[first] - region.draws[second])
+            low, high, _ = _difference(region, first, second)
             row |= {"runner_up": region.layers[second], "difference": region.score[first] - region.score[second]}
             row |= {"ci_low": low, "ci_high": high, "distinct": bool(low > 0 or high < 0)}
         rows.append(row)
@@ -102,13 +102,14 @@ def winners(scores: Scores, *, by: str = "roi", n: int = 1000, seed: int = 0) ->
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Region:
-    """Scores (n_layers,) of one region and their bootstrap draws (n_layers, n)."""
+    """Scores (n_layers,) of one region and their bootstrap draws (n_layers, n) of ``n_units`` stimuli or blocks."""
 
     subject: str
     label: Any
     layers: list[str]
     score: Floats
     draws: Floats
+    n_units: int
 
 
 def _regions(scores: Scores, by: str, n: int, seed: int) -> list[_Region]:
@@ -120,11 +121,11 @@ def _regions(scores: Scores, by: str, n: int, seed: int) -> list[_Region]:
     out = []
     for subject in scores.predictions:
         mine = scores.targets[scores.targets["subject"] == subject].reset_index(drop=True)
-        folds = _folds(scores, subject, n, seed)
+        folds, many = _folds(scores, subject, n, seed), n_units(scores.test_rows[subject])
         predictions = scores.predictions[subject]
         for label, index in mine.groupby(by, sort=False).indices.items():
             both = _layers(scores.observed[subject][:, index], [values[:, index] for values in predictions.values()], folds)
-            out.append(_Region(subject, label, list(predictions), np.array([b[0] for b in both]), np.stack([b[1] for b in both])))
+            out.append(_Region(subject, label, list(predictions), np.array([b[0] for b in both]), np.stack([b[1] for b in both]), many))
     return out
 
 
@@ -163,10 +164,7 @@ def _median(draws: Floats) -> Floats:
     return out
 
 
-def _difference(draws: Floats) -> tuple[float, float, float]:
-    known = draws[np.isfinite(draws)]
-    if not len(known):
-        return float("nan"), float("nan"), float("nan")
-    low, high = np.percentile(known, INTERVAL)
-    tail = min((1 + (known <= 0).sum()) / (1 + len(known)), (1 + (known >= 0).sum()) / (1 + len(known)))
-    return float(low), float(high), float(min(1.0, 2 * tail))
+def _difference(region: _Region, first: int, second: int) -> tuple[float, float, float]:
+    point = region.score[first : first + 1] - region.score[second : second + 1]
+    low, high, p = paired_interval(point, (region.draws[first] - region.draws[second]).astype(np.float64)[:, None], region.n_units)
+    return float(low[0]), float(high[0]), float(p[0])
