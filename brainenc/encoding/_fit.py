@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from brainenc.core.errors import BrainencError, InputError
+from brainenc.core.errors import BrainencError, BrainencWarning, InputError
 from brainenc.core.rng import derive
 from brainenc.encoding._rows import Fold
 from brainenc.nouns.features import FeatureSpace
@@ -48,6 +49,32 @@ def fits_targets_apart(encoder: Any) -> bool:
     return encoder is None or type(encoder) is Ridge
 
 
+def goes_by_order(encoder: Any) -> bool:
+    """Return whether a fit may depend on the order of the rows: where inner folds are made from it, and for encoders from elsewhere."""
+    from brainenc.encoding.ridge import Ridge
+
+    if encoder is None:
+        return False
+    return type(encoder) is not Ridge or not (encoder.cv is None or (isinstance(encoder.cv, str) and encoder.cv in ("loo", "gcv")))
+
+
+def check_series(encoder: Any, names: list[str]) -> None:
+    """Refuse closed-form leave-one-out and GCV on time series, whose neighbouring rows are no independent test, and flag a GCV scan."""
+    cv = getattr(encoder, "cv", None)
+    if not names:
+        return
+    if isinstance(cv, str) and cv in ("loo", "gcv"):
+        raise InputError(
+            f"cv={cv!r} chooses penalties by single rows, whose neighbours in time are in the training set", where=f"score_layers, {', '.join(names)}",
+            expected="folds of runs or blocks for a time series", fix="leave the encoder out, or give it a number of folds: Ridge(cv=5) follows the split",
+        )  # fmt: skip
+    if getattr(encoder, "search", None) == "hybrid":
+        warnings.warn(
+            f"{', '.join(names)}: a GCV scan takes neighbouring scans for independent, so a hybrid search may start far from the best penalty; "
+            'its choice is by folds, and checked on some targets (search="full" is exact)', BrainencWarning, stacklevel=3,
+        )  # fmt: skip
+
+
 def describe_encoder(encoder: Any) -> dict[str, Any]:
     """Return the name and the parameters of an encoder as plain text and numbers."""
     from brainenc.encoding.ridge import Ridge
@@ -78,7 +105,7 @@ def fit_fold(encoder: Any, X: Array, Y: Array, X_test: Array, fold: Fold, *, mem
     if type(encoder) is Ridge:
         return _fit_ridge(encoder, X, Y, X_test, fold, memory=memory, device=device)
     if hasattr(encoder, "for_features"):
-        encoder = _banded_like(encoder, fold, len(X), memory=memory, device=device)
+        encoder = banded_like(encoder, fold, len(X), memory=memory, device=device)
     return _fit_any(encoder, X, Y, X_test, fold, layer)
 
 
@@ -93,7 +120,7 @@ def with_bands(encoder: Any, space: FeatureSpace, reduce: str | None) -> Any:
     return one
 
 
-def _banded_like(encoder: Any, fold: Fold, n_rows: int, *, memory: Any, device: str) -> Any:
+def banded_like(encoder: Any, fold: Fold, n_rows: int, *, memory: Any, device: str) -> Any:
     """Return a copy whose inner folds follow the outer grouping, within the memory and on the device of the call."""
     from sklearn.base import clone
 

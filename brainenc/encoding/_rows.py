@@ -68,12 +68,15 @@ class Fold:
     groups: npt.NDArray[Any] | None
     exchangeable: npt.NDArray[Any]
 
-    def key(self) -> bytes:
-        """Return what two subjects must share to share a fit."""
+    def key(self, *, ordered: bool = True) -> bytes:
+        """Return what two subjects must share to share a fit; in any order where there are no inner folds and ``ordered`` is False."""
+        ordered = ordered or self.inner is not None
         digest = hashlib.sha256()
         for side in (self.train, self.test):
-            digest.update("\x00".join(map(str, side.keys)).encode() + b"\x01")
-        digest.update(b"" if self.weights is None else self.weights.tobytes())
+            keys = list(map(str, side.keys if ordered else side.keys[_by_key(side)]))
+            digest.update("\x00".join(keys).encode() + b"\x01")
+        weights = self.weights if self.weights is None or ordered else self.weights[_by_key(self.train)]
+        digest.update(b"" if weights is None else weights.tobytes())
         for pair in self.inner or ():
             for rows in pair:
                 digest.update(rows.tobytes() + b"\x02")
@@ -113,18 +116,32 @@ def prepare(name: str, responses: Responses, split: Split, features: Mapping[str
     return Subject(name, responses, folds, _finite(responses.values), averaged, shared)
 
 
-def share(subjects: list[Subject], *, separable: bool = True) -> list[list[Subject]]:
+def share(subjects: list[Subject], *, separable: bool = True, ordered: bool = False) -> list[list[Subject]]:
     """Group subjects whose training, test and inner rows are the same in every fold: one decomposition serves them all.
 
     Only where the encoder fits each target by itself (``separable``): elsewhere one subject's targets would change another's fit.
+    Subjects who saw the same rows in another order share too, unless the encoder goes by the order of rows (``ordered``).
     """
     if not separable:
         return [[subject] for subject in subjects]
     groups: dict[tuple[bytes, ...], list[Subject]] = {}
     for subject in subjects:
-        key = tuple(fold.key() for fold in subject.folds)
+        key = tuple(fold.key(ordered=ordered) for fold in subject.folds)
         groups.setdefault(key, []).append(subject)
     return list(groups.values())
+
+
+def order_like(own: Side, reference: Side) -> Index | None:
+    """Return ``order`` with ``own.keys[order] == reference.keys``; None where they are in the same order."""
+    if len(own.keys) == len(reference.keys) and (own.keys == reference.keys).all():
+        return None
+    order = np.empty(len(own.keys), dtype=np.intp)
+    order[_by_key(reference)] = _by_key(own)
+    return order
+
+
+def _by_key(side: Side) -> Index:
+    return np.argsort(side.keys.astype(str), kind="stable")
 
 
 def test_repeats(subject: Subject) -> float:

@@ -14,10 +14,10 @@ from brainenc.core.checks import one_of
 from brainenc.core.errors import InputError
 from brainenc.core.rng import check_seed
 from brainenc.encoding._ceiling import ceiling_of
-from brainenc.encoding._fit import Fit, check_encoder, fit_fold, fits_targets_apart, reduced, with_bands
+from brainenc.encoding._fit import Fit, check_encoder, check_series, fit_fold, fits_targets_apart, goes_by_order, reduced, with_bands
 from brainenc.encoding._job import Job, Table, provenance, warn_after, warn_before
 from brainenc.encoding._resampled import family_p, refuse_overlap, score_interval
-from brainenc.encoding._rows import SCANS, Subject, prepare, share
+from brainenc.encoding._rows import SCANS, Subject, order_like, prepare, share
 from brainenc.metrics import scores as metrics
 from brainenc.metrics.multiple import fdr_bh
 from brainenc.metrics.resample import permuted
@@ -53,8 +53,9 @@ def score_layers(
 
     For each layer and fold one encoder is fitted to the training rows and scored on the test rows. Trials are averaged per stimulus
     on either side of the split (training rows weighted by their repeats, test rows scored as means); features are centred, never
-    scaled, and everything that is fitted (means, ``reduce``, penalties) is fitted to training rows. Subjects who saw the same rows
-    share one decomposition of `Ridge`, with the same results as separate calls; other encoders are fitted subject by subject.
+    scaled, and everything that is fitted (means, ``reduce``, penalties) is fitted to training rows. Subjects or regions with the same
+    rows, in whatever order, share one decomposition of `Ridge`, with the same results as separate calls; encoders that do not fit each
+    target by itself are fitted subject by subject.
 
     Parameters
     ----------
@@ -107,14 +108,14 @@ def score_layers(
     Raises
     ------
     InputError
-        When ids do not match, stimulus rows meet scans, features hold NaN, the split does not fit the samples, or the encoder
-        fails (its own error is the cause).
+        When ids do not match, stimulus rows meet scans, features hold NaN, the split does not fit the samples, the penalty of a time
+        series would be chosen by leave-one-out or GCV, or the encoder fails (its own error is the cause).
 
     Warns
     -----
     BrainencWarning
-        For targets with NaN, penalties at the edge of the grid for more than 20 % of a layer's targets, test stimuli that also
-        train, and pooled scores of time series whose runs differ in their means (more than 5 % of the variance).
+        For targets with NaN, a hybrid search on a time series, penalties at the edge of the grid for more than 20 % of a layer's
+        targets, test stimuli that also train, and pooled scores of time series whose runs differ in their means (more than 5 % of the variance).
 
     Examples
     --------
@@ -132,9 +133,10 @@ def score_layers(
     names = _check(split, metric, aggregate, average, {"permutations": permutations, "bootstrap": bootstrap}, seed, encoder)
     subjects = [prepare(name, one, split, layers, average) for name, one in people.items()]
     _check_folds(subjects)
+    check_series(encoder, [subject.name for subject in subjects if subject.responses.is_time_series])
     warn_before(subjects, aggregate)
     limits, status = ceiling_of(ceiling, subjects)
-    groups = share(subjects, separable=fits_targets_apart(encoder))
+    groups = share(subjects, separable=fits_targets_apart(encoder), ordered=goes_by_order(encoder))
     job = Job(subjects, groups, encoder, names, reduce, aggregate, permutations, bootstrap, seed, keep_predictions, memory, device)
     table = Table.empty(job, len(layers))
     with _bar(len(layers) * len(subjects[0].folds) * len(job.groups), progress) as bar:
@@ -179,10 +181,21 @@ def _fit_group(job: Job, group: list[Subject], number: int, name: str, space: Fe
     X, X_test = (_rows_of(space, name, side, group[0]) for side in (fold.train, fold.test))
     X, X_test = reduced(X, X_test, job.reduce, job.seed)
     sides = [(one.folds[number], one) for one in group if one.usable.any()]
-    Y = _beside([own.train.values(one.responses, one.usable) for own, one in sides])
+    Y = _beside([_in_order(own.train.values(one.responses, one.usable), order_like(own.train, fold.train)) for own, one in sides])
     Y_test = _beside([own.test.values(one.responses, one.usable) for own, one in sides])
     fit = fit_fold(with_bands(job.encoder, space, job.reduce), X, Y, X_test, fold, memory=job.memory, device=job.device, layer=name)
+    start = 0
+    for own, one in sides:  # back to each subject's own order of test rows
+        cols = slice(start, start + int(one.usable.sum()))
+        order = order_like(own.test, fold.test)
+        if order is not None:
+            fit.predictions[order, cols] = fit.predictions[:, cols].copy()
+        start = cols.stop
     return fit, Y_test, X.shape[1]
+
+
+def _in_order(values: npt.NDArray[Any], order: npt.NDArray[np.intp] | None) -> npt.NDArray[Any]:
+    return values if order is None else values[order]
 
 
 def _rows_of(space: FeatureSpace, name: str, side: Any, subject: Subject) -> npt.NDArray[Any]:

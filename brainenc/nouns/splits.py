@@ -123,7 +123,10 @@ class Split:
             return n_rows, (values.astype(str) == self.label).to_numpy()
         if values.isna().any():
             raise InputError(f"{self.groups} is missing in {int(values.isna().sum())} rows", where=self.describe())
-        return n_rows, np.asarray(pd.factorize(values)[0])
+        if not self.shuffles:
+            return n_rows, np.asarray(pd.factorize(values)[0])
+        # drawn from the names in order, so that a seed holds out the same images whatever order they were shown in
+        return n_rows, np.unique(values.astype(str).to_numpy(dtype=str), return_inverse=True)[1]
 
     def _test_masks(self, units: npt.NDArray[Any], n_rows: int) -> Iterator[npt.NDArray[np.bool_]]:
         if self.kind == "column":

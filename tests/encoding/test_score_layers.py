@@ -117,14 +117,16 @@ def test_single_trials_keep_images_on_one_side(layers, brain, split):
     assert scores.provenance["inner"].startswith("5-fold over images")
 
 
+@pytest.mark.filterwarnings("ignore:targets whose penalty is at the edge")
 def test_subjects_share_fits_without_changing_a_number(rng, layers, ids, signal, split):
     one, two = brain_of(rng, ids, signal[:, :5], "01"), brain_of(rng, ids, signal[:, ::-1], "02")
     two = two.take_rows(np.argsort(pd.Categorical(two.samples["stimulus_id"], pd.unique(one.samples["stimulus_id"])).codes, kind="stable"))
     other = brain_of(rng, ids, signal, "03")
-    people = {"01": one, "02": two, "03": other}
+    fewer = other.take_rows(np.flatnonzero(other.samples["stimulus_id"] != ids[0]))
+    people = {"01": one, "02": two, "03": other, "04": fewer}  # 03 saw the images in an order of its own, 04 one image less
     together = be.score_layers(layers, people, split=split, permutations=19, keep_predictions=True)
-    assert together.provenance["shared_fits"] == [["01", "02"], ["03"]]
-    assert list(together.targets["subject"]) == ["01"] * 5 + ["02"] * 8 + ["03"] * 8
+    assert together.provenance["shared_fits"] == [["01", "02", "03"], ["04"]]
+    assert list(together.targets["subject"]) == ["01"] * 5 + ["02"] * 8 + ["03"] * 8 + ["04"] * 8
     for name, brain in people.items():
         alone = be.score_layers(layers, brain, split=split, permutations=19, keep_predictions=True)
         part = together.where(subject=name)
@@ -132,6 +134,41 @@ def test_subjects_share_fits_without_changing_a_number(rng, layers, ids, signal,
             np.testing.assert_allclose(getattr(part, field), getattr(alone, field), atol=1e-10)
         np.testing.assert_allclose(part.ceiling.values, alone.ceiling.values)
         np.testing.assert_allclose(part.predictions[name]["toy/wide"], alone.predictions[name]["toy/wide"], atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:targets whose penalty is at the edge")
+@pytest.mark.parametrize("encoder", [None, be.encoding.Ridge(alphas=(0.1, 1, 10, 100), cv="gcv")])
+def test_the_same_stimuli_in_another_order_share_a_fit(rng, layers, ids, signal, encoder):
+    """Two regions of other targets and other trials, shown in other orders: the same test images, one decomposition, the same numbers."""
+    one, two = brain_of(rng, ids, signal[:, :5], "V4"), brain_of(rng, ids, signal[:, ::-1], "IT")
+    two = two.take_rows(rng.permutation(two.n_samples))
+    together = be.score_layers(layers, {"V4": one, "IT": two}, split=be.split.images(test=0.25, seed=3), encoder=encoder, keep_predictions=True)
+    assert together.provenance["shared_fits"] == [["V4", "IT"]]
+    held_out = [set(together.test_rows[name]["stimulus_id"]) for name in ("V4", "IT")]
+    assert held_out[0] == held_out[1]
+    assert list(together.test_rows["V4"]["stimulus_id"]) != list(together.test_rows["IT"]["stimulus_id"])
+    for name, brain in (("V4", one), ("IT", two)):
+        alone = be.score_layers(layers, brain, split=be.split.images(test=0.25, seed=3), encoder=encoder, keep_predictions=True)
+        part = together.where(subject=name)
+        for field in ("values", "alpha", "inner"):
+            np.testing.assert_allclose(getattr(part, field), getattr(alone, field), atol=1e-10)
+        for layer in layers:
+            np.testing.assert_allclose(part.predictions[name][layer], alone.predictions[name][layer], atol=1e-6)
+    folds = be.score_layers(layers, {"V4": one, "IT": two}, split=be.split.images(test=0.25, seed=3), encoder=be.encoding.Ridge(alphas=(0.1, 10), cv=3))
+    assert folds.provenance["shared_fits"] == [["V4"], ["IT"]]  # contiguous inner folds follow each one's own order
+
+
+@pytest.mark.filterwarnings("ignore:targets whose penalty is at the edge")
+def test_penalties_of_time_series_are_not_chosen_by_single_rows(rng):
+    values = rng.standard_normal((120, 70))
+    series = be.Responses(values, {"run": np.repeat([1, 2, 3], 40)}, t_r=2.0, name="01")
+    space = be.FeatureSpace(rng.standard_normal((120, 3)), {"run": np.repeat([1, 2, 3], 40)}, name="toy/layer", rows="sample")
+    for cv in ("loo", "gcv"):
+        with pytest.raises(InputError, match=f"cv='{cv}' chooses penalties by single rows"):
+            be.score_layers(space, series, split=be.split.runs(), encoder=be.encoding.Ridge(cv=cv))
+    with pytest.warns(BrainencWarning) as caught:
+        be.score_layers(space, series, split=be.split.runs(), encoder=be.encoding.Ridge(cv=2, search="hybrid"))
+    assert any("GCV scan takes neighbouring scans for independent" in str(one.message) for one in caught)
 
 
 def test_target_order_and_regions_do_not_change_a_number(rng, layers, brain, split):

@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -109,3 +110,11 @@ def test_a_gap_as_long_as_half_the_series_is_kept_whole(n, gap, rng):
     np.testing.assert_array_equal(train, np.arange(test.max() + gap + 1, n))
     with pytest.raises(InputError, match="side empty"):
         list(be.split.blocks(3, n).split(series))
+
+
+@pytest.mark.parametrize("split", [be.split.images(test=0.3, seed=4, n=2), be.split.kfold(3, seed=4)])
+def test_a_seed_holds_out_the_same_images_in_whatever_order_they_were_shown(split):
+    ids = np.array([f"image{i}" for i in range(20)])
+    other = np.random.default_rng(0).permutation(np.repeat(ids, 2))
+    for (_, a), (_, b) in zip(split.split(pd.DataFrame({"stimulus_id": ids})), split.split(pd.DataFrame({"stimulus_id": other})), strict=True):
+        assert set(ids[a]) == set(other[b]) and 0 < len(set(ids[a])) < 20
