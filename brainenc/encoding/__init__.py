@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from brainenc.encoding.ridge import Ridge, RidgePath, fit_path
     from brainenc.encoding.saving import load_model
     from brainenc.encoding.score import score_layers
-    from brainenc.encoding.stacking import Stacking
     from brainenc.encoding.selecting import best_layer
+    from brainenc.encoding.stacking import Stacking
 
 _WHERE = {
     "BandedRidge": "banded",
@@ -69,7 +69,9 @@ __all__ = [
     "join",
     "load_model",
     "noise_corrected_consistency",
+    "partition_variance",
     "permutation_test",
+    "product_measure",
     "score_layers",
     "sign_flip_test",
     "winners",

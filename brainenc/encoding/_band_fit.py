@@ -58,6 +58,7 @@ class Fitted:
     alpha: Floats
     edge: npt.NDArray[np.int8]  # (n_targets,) -1 and 1 at the ends of the grid
     cv_scores: Floats
+    base: Floats  # held-out squared error of the training means
     history: npt.NDArray[np.float32]  # (n_tried, n_targets); NaN for candidates of other groups
     weights: Array
     y_mean: Array
@@ -74,6 +75,9 @@ class Fitted:
         """Yield (n_rows, n_targets) of each band: what its features add to the targets' means."""
         new, mean, weights = X[rows], self.prepared.x_mean, self.band_weights.astype(self.weights.dtype)
         for k, columns in enumerate(self.prepared.bands):
+            if not weights[:, k].any():
+                yield np.zeros((len(new), self.prepared.n_targets), dtype=self.weights.dtype)
+                continue
             if self.prepared.form == "primal":
                 yield (new[:, columns] - mean[columns]) @ self.weights[columns]
                 continue
@@ -153,7 +157,7 @@ def _joined(prepared: Prepared, found: list[BandedFit]) -> Fitted:
     n_tried = sum(len(fit.candidates) for fit in found)
     out = Fitted(
         prepared, np.concatenate([fit.candidates for fit in found]), np.full(n, -1, dtype=np.intp), np.full(n, np.nan), np.zeros(n, dtype=np.int8),
-        np.full(n, np.nan), np.full((n_tried, n), np.nan, dtype=np.float32), np.full((len(found[0].weights), n), np.nan, dtype=dtype),
+        np.full(n, np.nan), np.full(n, np.nan), np.full((n_tried, n), np.nan, dtype=np.float32), np.full((len(found[0].weights), n), np.nan, dtype=dtype),
         np.full(n, np.nan, dtype=dtype), found[0].plan,
     )  # fmt: skip
     if len(found) == 1 and len(prepared.parts[0].targets.columns) == n:
@@ -162,7 +166,7 @@ def _joined(prepared: Prepared, found: list[BandedFit]) -> Fitted:
     for part, fit in zip(prepared.parts, found, strict=True):
         columns, stop = part.targets.columns, start + len(fit.candidates)
         out.choice[columns], out.alpha[columns], out.cv_scores[columns] = fit.choice + start, fit.alpha, fit.cv_scores
-        out.edge[columns] = fit.edge
+        out.edge[columns], out.base[columns] = fit.edge, fit.base
         out.history[start:stop, columns] = fit.history
         if out.weights is not fit.weights:
             out.weights[:, columns] = fit.weights

@@ -34,6 +34,21 @@ class Listed:
         return self.weights[m] if m < len(self.weights) else None
 
 
+class Within:
+    """Search among some of the bands; the others have weight zero."""
+
+    def __init__(self, search: Any, members: list[int], n_bands: int) -> None:
+        self.search, self.members, self.n_bands = search, members, n_bands
+
+    def __call__(self, past: Proposal) -> Floats | None:
+        weights = self.search(past._replace(tried=past.tried[:, self.members]))
+        if weights is None:
+            return None
+        out = np.zeros(self.n_bands)
+        out[self.members] = weights
+        return out
+
+
 class Guided:
     """Try next the weights whose expected gain, summed over targets, is the largest.
 

@@ -14,7 +14,7 @@ from brainenc.core.checks import one_of
 from brainenc.core.errors import BrainencWarning, InputError
 from brainenc.core.rng import check_seed
 from brainenc.encoding._band_fit import Fitted, positive, prepare, search_bands
-from brainenc.encoding._band_search import Guided, Listed, first_weights, random_weights
+from brainenc.encoding._band_search import Guided, Listed, Within, first_weights, random_weights
 from brainenc.encoding._bands import labels_of, resolve_bands
 from brainenc.encoding.ridge import _folds, _grid, _keep_names, _targets, _weights
 
@@ -295,6 +295,19 @@ def make_search(model: Any, search: Any, design: BandDesign) -> Any:
     if search == "random":
         return Listed(random_weights(first, scale, int(model.n_iter), int(model.seed)))
     return Guided(first, scale, n_iter=int(model.n_iter), seed=int(model.seed), tol=float(model.tol))
+
+
+def search_subset(model: Any, search: Any, design: BandDesign, members: list[int]) -> Any:
+    """Return the search of a subset of the bands: weights are 0 outside; listed ones are cut to the subset."""
+    traces = design.traces[members]
+    if not isinstance(search, str):
+        rows = search[:, members]
+        rows = rows[rows.sum(axis=1) > 0]
+        rows = rows if len(rows) else np.full((1, len(members)), 1.0 / len(members))
+        inner: Any = Listed(rows / rows.sum(axis=1, keepdims=True))
+    else:
+        inner = make_search(model, search, design._replace(traces=traces))
+    return Within(inner, members, len(design.traces))
 
 
 def check_options(model: Any) -> None:

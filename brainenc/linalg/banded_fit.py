@@ -39,6 +39,7 @@ class BandedFit(NamedTuple):
     alpha: Floats  # (n_targets,)
     edge: npt.NDArray[np.int8]  # (n_targets,) -1 and 1 at the ends of the grid
     cv_scores: Floats  # (n_targets,)
+    base: Floats  # (n_targets,) held-out squared error of the training means
     history: npt.NDArray[np.float32]  # (n_tried, n_targets) held-out error / that of the mean
     weights: Array  # (p, n_targets) in primal form, (n, n_targets) in kernel form
     plan: ChunkPlan
@@ -268,7 +269,7 @@ def _wrap(
     scores[targets.constant | ~np.isfinite(scores)] = np.nan
     state.weights[:, targets.constant] = 0.0
     edge = np.where(state.step == 0, -1, np.where(state.step == n_alphas - 1, 1, 0)) if n_alphas > 1 else np.zeros(len(base))
-    return BandedFit(tried, state.choice, state.alpha, edge.astype(np.int8), scores, history, state.weights, plan)
+    return BandedFit(tried, state.choice, state.alpha, edge.astype(np.int8), scores, base, history, state.weights, plan)
 
 
 def _plan(design: kernels.BandDesign, targets: Targets, cv: Splits | str | None, memory: str | int | float | None) -> ChunkPlan:
