@@ -12,9 +12,9 @@ import pandas as pd
 
 from brainenc.core.errors import InputError
 from brainenc.encoding._fit import check_encoder, fits_targets_apart
-from brainenc.metrics._trials import Layout, layout_of, step_up
 from brainenc.metrics.resample import random_halves
 from brainenc.metrics.scores import pearson
+from brainenc.metrics.trials import Layout, layout_of, step_up
 from brainenc.nouns.features import FeatureSpace
 from brainenc.nouns.responses import Responses
 from brainenc.nouns.splits import Split

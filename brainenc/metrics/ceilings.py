@@ -16,8 +16,8 @@ from brainenc.core.errors import InputError
 from brainenc.core.registry import Registry
 from brainenc.metrics._columns import column_chunks
 from brainenc.metrics._intervals import bootstrap_interval
-from brainenc.metrics._trials import count_repeats, layout_of, trials_of
 from brainenc.metrics.resample import bootstrap_weights
+from brainenc.metrics.trials import count_repeats, layout_of, trials_of
 from brainenc.nouns.ceiling import NoiseCeiling
 from brainenc.nouns.responses import Responses
 

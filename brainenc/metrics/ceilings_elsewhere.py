@@ -12,8 +12,8 @@ from brainenc.core.checks import as_matrix, examples, one_of
 from brainenc.core.errors import InputError
 from brainenc.metrics._columns import column_chunks
 from brainenc.metrics._intervals import bootstrap_interval
-from brainenc.metrics._trials import count_repeats, share
 from brainenc.metrics.resample import bootstrap_pearson, bootstrap_weights
+from brainenc.metrics.trials import count_repeats, share
 from brainenc.nouns.ceiling import NoiseCeiling
 from brainenc.nouns.responses import Responses
 from brainenc.nouns.tables import positions_of

@@ -15,9 +15,9 @@ from brainenc.core.checks import as_matrix, examples
 from brainenc.core.errors import InputError
 from brainenc.metrics._columns import centred, column_chunks
 from brainenc.metrics._intervals import bootstrap_interval
-from brainenc.metrics._trials import Floats, Layout, count_repeats, layout_of, one_way, trials_of
 from brainenc.metrics.ceiling_kinds.signal_power import powers
 from brainenc.metrics.resample import bootstrap_weights
+from brainenc.metrics.trials import Floats, Layout, count_repeats, layout_of, one_way, trials_of
 from brainenc.nouns.ceiling import NoiseCeiling
 from brainenc.nouns.responses import Responses
 from brainenc.nouns.tables import positions_of

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from brainenc.metrics._trials import Floats, Trials, one_way, share
+from brainenc.metrics.trials import Floats, Trials, one_way, share
 
 SUMMARY = "mean squares between and within stimuli (one-way), ICC(1,k) for equal repeats; any repeats"
 

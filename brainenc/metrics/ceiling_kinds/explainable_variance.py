@@ -7,8 +7,8 @@ from itertools import combinations
 import numpy as np
 
 from brainenc.core.errors import InputError
-from brainenc.metrics._trials import Floats, Layout, Trials, step_up
 from brainenc.metrics.resample import bootstrap_correlation, bootstrap_moments
+from brainenc.metrics.trials import Floats, Layout, Trials, step_up
 
 SUMMARY = "explainable variance of z-scored repeats, bias-corrected and stepped up to their mean; equal repeats"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from brainenc.metrics._trials import Floats, Trials, mean_squares, share
+from brainenc.metrics.trials import Floats, Trials, mean_squares, share
 
 SUMMARY = "noise from the variance within stimuli, signal from what is left of the variance of all trials; any repeats"
 

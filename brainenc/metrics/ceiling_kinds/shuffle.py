@@ -9,8 +9,8 @@ import pandas as pd
 from scipy import sparse
 
 from brainenc.core.errors import InputError
-from brainenc.metrics._trials import Floats, Index, Layout, Trials
 from brainenc.metrics.resample import permutations, sign_flips
+from brainenc.metrics.trials import Floats, Index, Layout, Trials
 
 SUMMARY = "variance of the means against that after exchanging and reversing runs; valid where noise is correlated within runs"
 N_SHUFFLES = 100

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from brainenc.metrics._trials import Floats, Trials, one_way, share
+from brainenc.metrics.trials import Floats, Trials, one_way, share
 
 SUMMARY = "signal power against noise power; shifts of a whole repeat do not count as noise where repeats are equal"
 

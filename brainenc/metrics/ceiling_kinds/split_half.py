@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from brainenc.core.errors import InputError
-from brainenc.metrics._trials import Floats, Layout, Trials, step_up
 from brainenc.metrics.resample import bootstrap_pearson, random_halves
+from brainenc.metrics.trials import Floats, Layout, Trials, step_up
 
 SUMMARY = "correlation of half means, averaged over 40 random halvings, stepped up by Spearman-Brown with the right factor"
 N_HALVES = 40
