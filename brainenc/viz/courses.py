@@ -94,6 +94,7 @@ def time_matrix(
     rows: str = "time",
     columns: str = "time_test",
     model: str | None = None,
+    clusters: Mapping[str, Any] | None = None,
     alpha: float = ALPHA,
     title: str | None = None,
 ) -> Any:
@@ -108,8 +109,10 @@ def time_matrix(
         The columns of times that run upwards and to the right, as `brainenc.rsa.temporal_generalization` names them.
     model : str, optional
         Only this one; the first 9 when not given.
+    clusters : mapping, optional
+        ``{model: what brainenc.rsa.cluster_test gave for it}``: clusters with p ≤ alpha are outlined, instead of single pairs of times.
     alpha : float
-        Largest p of the maximum statistic (or q, where there is none) that is outlined.
+        Largest p of a cluster, of the maximum statistic, or (where there is neither) q that is outlined.
     title : str, optional
         Above the figure; "" for none.
 
@@ -126,7 +129,7 @@ def time_matrix(
     place = (np.searchsorted(down, first), np.searchsorted(right, second))
     if len(set(zip(*place, strict=True))) < len(first):
         raise InputError("several groups share a pair of times", where="time_matrix", fix='select one first, e.g. where(roi="IT")')
-    significant, words = _of_maximum(table, alpha)
+    significant, words = _of_maximum(table, alpha) if clusters is None else _of_clusters(table, clusters, alpha)
     with style.style():
         fig, axes = _matrix_page(len(chosen))
         cells = np.full((len(chosen), len(down), len(right)), np.nan)
@@ -212,11 +215,30 @@ def _fits(model: pd.Series, row: pd.Series, listed: list[str]) -> bool:
 
 def _join(clusters: Mapping[str, Any], names: list[str]) -> pd.DataFrame:
     """Return the clusters of several models as one table; a model is named as the figure names it."""
-    for name in clusters:
-        if name not in names:
-            raise InputError("clusters of an unknown model", where="time_course", expected=", ".join(names[:12]), got=repr(name))
+    _check_names(clusters, names, "time_course")
     tables = [getattr(found, "table", found).assign(model=name) for name, found in clusters.items()]
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["model", "start", "stop", "p"])
+
+
+def _check_names(clusters: Mapping[str, Any], names: list[str], where: str) -> None:
+    for name in clusters:
+        if name not in names:
+            raise InputError("clusters of an unknown model", where=where, expected=", ".join(names[:12]), got=repr(name))
+
+
+def _of_clusters(table: Table, clusters: Mapping[str, Any], alpha: float) -> tuple[npt.NDArray[np.bool_], str]:
+    """Return which groups (n_groups, n_models) lie in clusters of an evaluation of each model."""
+    _check_names(clusters, table.names, "time_matrix")
+    codes = [np.unique(table.evaluation.groups[name], return_inverse=True)[1] for name in table.evaluation.groups]
+    shape = tuple(int(code.max()) + 1 for code in codes)
+    mask = np.zeros(table.score.shape, dtype=bool)
+    for name, found in clusters.items():
+        p = np.asarray(getattr(found, "p", None), dtype=np.float64)
+        if p.shape != shape:
+            raise InputError("clusters are not of this evaluation", where="time_matrix", expected=f"cells of shape {shape}", got=p.shape,
+                             fix="cluster_test(evaluation.take(models=[0]))")  # fmt: skip
+        mask[:, table.names.index(name)] = p[tuple(codes)] <= alpha
+    return mask, f"clusters with p ≤ {alpha:g}"
 
 
 def _of_maximum(table: Table, alpha: float) -> tuple[npt.NDArray[np.bool_], str]:

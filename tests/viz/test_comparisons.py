@@ -174,3 +174,22 @@ def test_a_time_by_time_matrix_stands_the_right_way_up(made):
         viz.time_matrix(evaluation.take(groups=[0, 1, 2, 2]))
     with pytest.raises(InputError, match="no such model"):
         viz.time_matrix(evaluation, model="x")
+
+
+def test_a_matrix_outlines_the_clusters_of_each_model(made):
+    from brainenc.rsa import cluster_test
+
+    rows, columns = np.meshgrid([0.0, 0.1, 0.2, 0.3], [0.0, 0.1, 0.2], indexing="ij")
+    means = np.stack([np.where((rows > 0.05) & (columns > 0.15), 0.5, 0.0), np.zeros(rows.shape)], axis=-1).reshape(12, 2)
+    order = np.random.default_rng(0).permutation(12)  # groups stand in any order
+    groups = pd.DataFrame({"time": rows.ravel()[order], "time_test": columns.ravel()[order]})
+    evaluation = made.make_evaluation(means[order], groups=groups)
+    clusters = {f"m{m}": cluster_test(evaluation.take(models=[m]), n=200, threshold=8.0) for m in (0, 1)}
+    figure = viz.time_matrix(evaluation, clusters=clusters)
+    sides = np.concatenate(figure.axes[0].collections[1].get_segments())
+    assert len(sides) == 2 * 8 and sides.min(axis=0).tolist() == pytest.approx([150, 50]) and "clusters" in figure.get_label()
+    assert not figure.axes[1].collections[1].get_segments()
+    with pytest.raises(InputError, match="unknown model"):
+        viz.time_matrix(evaluation, clusters={"m9": clusters["m0"]})
+    with pytest.raises(InputError, match="not of this evaluation"):
+        viz.time_matrix(evaluation.where(time=[0.1, 0.2]), clusters=clusters)
