@@ -53,6 +53,10 @@ def tag(
     * with ``n`` draws ``p_shift`` (|X̄|²), ``p_itpc`` and ``p_max`` (|X̄|² as a share of its trials, against the largest of all channels in
       the same bin: the chance that any channel of a silent brain does as well).
 
+    Every test but the one against neighbours asks whether trials agree in phase, as whatever repeats in all of them does: the response to the
+    onset of a trial has every frequency. Cut onsets off (the first sentence), compare with a control without the rhythm, or read
+    ``p_neighbours`` beside the others: only a rhythm stands out of the bins about it.
+
     Every test is of its own bin. The Nyquist bin has one real degree of freedom: there T²circ is a t-test, the neighbours are compared
     with F(1, 2m), a shift is a change of sign, and what is about phase is NaN.
 

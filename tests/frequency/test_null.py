@@ -116,3 +116,14 @@ def test_power_grows_with_trials_and_the_rate_of_false_discoveries_is_held(rng):
         false.append((found & ~truth).sum() / max(found.sum(), 1))
     assert power == sorted(power) and power[0] < 0.5 and power[-1] > 0.95
     assert np.mean(false) < 0.07
+
+
+def test_a_response_to_the_onset_of_trials_agrees_in_phase_and_does_not_stand_out_of_the_spectrum(rng):
+    """What the text of `tag` says: phases agree at every frequency without any rhythm; neighbouring bins tell, and so does cutting the onset off."""
+    t = np.arange(512) / 64
+    x = rng.standard_normal((20, 50, 512)) + 3 * np.exp(-t / 0.3)
+    whole = tag(x, 64, [1.0, 2.0], n=99)
+    assert all((whole[name] <= 0.05).mean() > 0.8 for name in ("p_t2circ", "p_rayleigh", "p_shift"))
+    assert (whole["p_neighbours"] <= 0.05).mean() < 0.1
+    late = tag(x[:, :, 128:], 64, [1.0, 2.0], n=99)
+    assert all((late[name] <= 0.05).mean() < 0.12 for name in ("p_t2circ", "p_rayleigh", "p_shift", "p_neighbours"))

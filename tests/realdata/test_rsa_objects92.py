@@ -131,3 +131,28 @@ def test_the_ceilings_of_the_negative_control_are_those_of_noise(scenes):
     np.testing.assert_allclose(found.loc["EVC", ["lower", "upper"]].astype(float), [0.018, 0.261], atol=6e-4)
     np.testing.assert_allclose(found.loc["IT", ["lower", "upper"]].astype(float), [0.006, 0.256], atol=6e-4)
     assert found["upper"].mean() == pytest.approx(15**-0.5, abs=0.005)
+
+
+def test_of_four_files_of_the_negative_control_three_yield_no_claim(scenes):
+    """The second version of IT is not quite noise: its people agree a little. No unrelated model is significant in any of the four."""
+    models = be.RDMs(np.random.default_rng(0).random((6, scenes.values.shape[1])), scenes.conditions, {"model": [f"random {i}" for i in range(6)]})
+    table = be.rsa.evaluate(models, scenes, by=["version", "roi"], n=200).to_frame()
+    assert not table["significant"].any()
+    void = table.groupby(["version", "roi"])["claim"].agg(lambda claims: (claims == NO_CLAIM).all())
+    assert void[("1", "EVC")] and void[("1", "IT")] and void[("T2", "EVC")] and not void[("T2", "IT")]
+    # the exception by another computation: the people's agreement, each with the others, against relabelled conditions of each
+    values = scenes.where(version="T2", roi="IT")
+    square = values.square()
+    upper = np.triu_indices(78, 1)
+
+    def agreement(squares):
+        x = np.stack([one[upper] for one in squares])
+        x = (x - x.mean(axis=1, keepdims=True)) / x.std(axis=1, keepdims=True)
+        total = x.sum(axis=0)
+        return np.mean([one @ (total - one) / np.linalg.norm(one) / np.linalg.norm(total - one) for one in x])
+
+    rng = np.random.default_rng(1)
+    orders = [[rng.permutation(78) for _ in square] for _ in range(199)]
+    null = [agreement([one[np.ix_(order, order)] for one, order in zip(square, some, strict=True)]) for some in orders]
+    assert agreement(square) == pytest.approx(table.loc[(table["version"] == "T2") & (table["roi"] == "IT"), "ceiling_low"].iloc[0], abs=1e-10)
+    assert (1 + np.sum(np.array(null) >= agreement(square))) / 200 <= 0.03

@@ -84,3 +84,36 @@ def test_relabelling_pairs_one_by_one_is_not_a_null(rng):
         narrow.append(np.std([np.corrcoef(rng.permutation(x), y)[0, 1] for _ in range(100)]))
     assert np.mean(right) > 1.3 * np.mean(narrow)
     assert np.mean(narrow) == pytest.approx(1 / np.sqrt(44), rel=0.05)
+
+
+def test_each_held_out_subject_is_scored_on_an_rdm_of_its_own(rng):
+    """Fault 21 (PcmPy, cross-validated group fits): one subject's data reused for all. Each held-out score is of the subject's own RDM."""
+    n, s = 12, 5
+    conditions = {"condition": [str(i) for i in range(n)]}
+    model = be.RDMs(pdist(rng.standard_normal((n, 3)))[None], conditions, {"model": ["m"]})
+    data = be.RDMs(np.stack([pdist(rng.standard_normal((n, 3))) + i * model.values[0] for i in range(s)]), conditions)
+    found = be.rsa.crossvalidate({"m": be.rsa.Weighted(model)}, data, folds_conditions=2, n_assignments=1, ceiling=False).scores[0, :, 0]
+    # a single component with a positive weight leaves the model as it is, so that scores are those of the fixed model on the held-out pairs
+    fixed = be.rsa.crossvalidate(model, data, folds_conditions=2, n_assignments=1, ceiling=False).scores[0, :, 0]
+    np.testing.assert_allclose(found, fixed, atol=1e-10)
+    order = rng.permutation(s)
+    turned = be.rsa.crossvalidate(model, data.take(order), folds_conditions=2, n_assignments=1, ceiling=False).scores[0, :, 0]
+    np.testing.assert_allclose(turned, fixed[order], atol=1e-12)
+    assert len(set(fixed.round(9))) == s and fixed[-1] > 0.8 > abs(fixed[0])
+
+
+def test_a_searchlight_has_ceilings_of_its_own(rng):
+    """Fault 18 (Net2Brain): the ceiling of its searchlight is 0, whatever the data (read, not run)."""
+    ids = [f"c{i}" for i in range(8)]
+    space = be.VolumeSpace.from_mask(np.ones((3, 3, 2)), np.diag([3.0, 3.0, 3.0, 1.0]))
+    shared = rng.standard_normal((8, 18))
+    brains = {f"s{i}": be.Responses(shared + 0.5 * rng.standard_normal((8, 18)), {"stimulus_id": ids}, space=space) for i in range(4)}
+    model = be.RDMs(rng.random((1, 28)), {"stimulus_id": ids}, {"model": ["m"]})
+    found = be.rsa.searchlight(brains, model, radius_mm=4.0, method="pearson", ceiling=True).values[1:, 0].reshape(2, 4, 18)
+    near = list(space.neighbourhoods(4.0))
+    for centre in (0, 9):
+        rows = np.stack([1 - np.corrcoef(np.asarray(b.values)[:, near[centre]])[np.triu_indices(8, 1)] for b in brains.values()])
+        z = stats.zscore(rows, axis=1)
+        expected = np.array([[np.corrcoef(z.sum(axis=0) - (z[i] if lower else 0), z[i])[0, 1] for i in range(4)] for lower in (True, False)])
+        np.testing.assert_allclose(found[:, :, centre], expected, atol=1e-10)
+        assert expected.mean(axis=1).min() > 0.3

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import brainenc as be
-from brainenc.rsa.similarity import canonical_correlations, cka, minibatch_cka, pwcca
+from brainenc.rsa.similarity import canonical_correlations, cka, matrix, minibatch_cka, pwcca, svcca
 
 
 @pytest.fixture
@@ -67,3 +67,25 @@ def test_features_are_not_z_scored(pair):
     assert cka(x, y) == pytest.approx(expected, abs=1e-12)
     scaled = cka(x / x.std(axis=0), y / y.std(axis=0))
     assert abs(scaled - expected) > 0.05
+
+
+def test_a_sum_threshold_always_keeps_something(pair):
+    """google/svcca, sum_threshold: None where no cumulated share reaches the threshold, as rounding leaves the last one below 1."""
+    x, y = pair
+    rng = np.random.default_rng(0)
+    for width in range(1, 30):
+        many = rng.standard_normal((50, width)) * rng.gamma(1.0, size=width)
+        assert np.isfinite(svcca(many, y, variance=1.0))
+    assert svcca(x, y, variance=1.0) == pytest.approx(canonical(x, y)[0].mean(), abs=1e-8)
+
+
+def test_each_subject_is_compared_with_patterns_of_its_own(pair):
+    """PcmPy, fit_CKA_group_crossval: the patterns of the first subject stand in for those of all others (read, not run)."""
+    rng = np.random.default_rng(1)
+    subjects = {f"s{i}": rng.standard_normal((50, 5 + i)) * rng.gamma(1.0, size=5 + i) for i in range(4)}
+    table = matrix(subjects, {"model": pair[0]})
+    for name, x in subjects.items():
+        a, b = x - x.mean(axis=0), pair[0] - pair[0].mean(axis=0)
+        expected = np.linalg.norm(a.T @ b) ** 2 / np.linalg.norm(a.T @ a) / np.linalg.norm(b.T @ b)
+        assert table.loc[name, "model"] == pytest.approx(expected, abs=1e-10)
+    assert len(set(table["model"].round(9))) == 4
