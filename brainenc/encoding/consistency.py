@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from brainenc.core.errors import InputError
-from brainenc.encoding._fit import check_encoder, fits_targets_apart
+from brainenc.encoding._fit import check_encoder
 from brainenc.metrics.resample import random_halves
 from brainenc.metrics.scores import pearson
 from brainenc.metrics.trials import Layout, layout_of, step_up
@@ -149,6 +149,8 @@ def noise_corrected_consistency(
     from tqdm import tqdm
 
     check_encoder(encoder)
+    if isinstance(n_halves, bool) or not isinstance(n_halves, int | np.integer) or n_halves < 1:
+        raise InputError("n_halves is a number of draws", where="noise_corrected_consistency", expected="an integer of at least 1", got=repr(n_halves))
     layout, halving = _halving(responses, halve_by, seed, "responses")
     source = _source(features, layout, seed)
     usable = np.isfinite(np.asarray(responses.values)).all(axis=0)
@@ -203,7 +205,7 @@ def _score_split(job: _Job, values: Floats, means: Floats, bar: Any) -> list[Flo
     n_targets = values.shape[1]
     sums = [np.zeros(n_targets) for _ in range(3)]
     n_used, n_known = np.zeros(n_targets), np.zeros((2, n_targets))
-    width = _CHUNK if fits_targets_apart(job.encoder) else n_targets  # other encoders may let targets share something
+    width = _CHUNK if _is_ridge(job.encoder) else n_targets  # other encoders may let targets share something
     for cols in [slice(i, min(i + width, n_targets)) for i in range(0, n_targets, width)]:
         for maps, data in _reliabilities(job, values[:, cols], cols, fit):
             with np.errstate(invalid="ignore", divide="ignore"):
@@ -245,7 +247,7 @@ def _full_map(job: _Job, X: npt.NDArray[Any], X_test: npt.NDArray[Any], Y: Float
     """Return predictions of the map fitted to all trials, and the function that gives the maps of halves: (X, X_test, columns) -> Predict."""
     counts = job.layout.counts[job.train].astype(np.float64)
     weights = None if np.ptp(counts) == 0 else counts
-    if not fits_targets_apart(job.encoder):
+    if not _is_ridge(job.encoder):
         fit = lambda x, x_test, cols: _any_map(job.encoder, x, x_test, weights)  # noqa: E731
         return fit(X, X_test, slice(None))(Y[:, None])[:, 0], fit
     from brainenc.encoding.ridge import Ridge, fit_path
@@ -256,6 +258,12 @@ def _full_map(job: _Job, X: npt.NDArray[Any], X_test: npt.NDArray[Any], Y: Float
     assert path.predictions is not None
     options = {"sample_weight": weights, "fit_intercept": params["fit_intercept"], "device": params["device"]}
     return path.predictions, lambda x, x_test, cols: _ridge_map(x, x_test, path.alpha[cols], options)
+
+
+def _is_ridge(encoder: Any) -> bool:
+    from brainenc.encoding.ridge import Ridge
+
+    return encoder is None or type(encoder) is Ridge
 
 
 def _ridge_map(X: npt.NDArray[Any], X_test: npt.NDArray[Any], alpha: Floats, options: dict[str, Any]) -> Predict:

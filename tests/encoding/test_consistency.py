@@ -173,5 +173,7 @@ def test_what_cannot_be_halved_is_refused(rng):
         consistency(layer, be.Responses(np.ones((4, 1)), {"run": [1] * 4}, t_r=2.0), split=split)
     with pytest.raises(InputError, match="not among the"):
         consistency(layer.take([f"s{i}" for i in range(5)]), brain, split=split)
+    with pytest.raises(InputError, match="at least 1, got 0"):
+        consistency(layer, brain, split=split, n_halves=0)
     with pytest.raises(InputError, match="pass an instance"):
         consistency(layer, brain, split=split, encoder=SlowRidge)
