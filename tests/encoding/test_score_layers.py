@@ -122,7 +122,7 @@ def test_subjects_share_fits_without_changing_a_number(rng, layers, ids, signal,
     one, two = brain_of(rng, ids, signal[:, :5], "01"), brain_of(rng, ids, signal[:, ::-1], "02")
     two = two.take_rows(np.argsort(pd.Categorical(two.samples["stimulus_id"], pd.unique(one.samples["stimulus_id"])).codes, kind="stable"))
     other = brain_of(rng, ids, signal, "03")
-    fewer = other.take_rows(np.flatnonzero(other.samples["stimulus_id"] != ids[0]))
+    fewer = replace(other.take_rows(np.flatnonzero(other.samples["stimulus_id"] != ids[0])), name="04")
     people = {"01": one, "02": two, "03": other, "04": fewer}  # 03 saw the images in an order of its own, 04 one image less
     together = be.score_layers(layers, people, split=split, permutations=19, keep_predictions=True)
     assert together.provenance["shared_fits"] == [["01", "02", "03"], ["04"]]
