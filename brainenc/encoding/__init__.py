@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from brainenc.encoding.banded import BandedRidge
     from brainenc.encoding.comparing import compare_layers, winners
     from brainenc.encoding.consistency import Consistency, noise_corrected_consistency
+    from brainenc.encoding.delays import Delays, compact_delays
     from brainenc.encoding.design_matrix import delay_space, design
     from brainenc.encoding.inference import bootstrap, compare, permutation_test
     from brainenc.encoding.partitioning import partition_variance, product_measure
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 _WHERE = {
     "BandedRidge": "banded",
     "Consistency": "consistency",
+    "Delays": "delays",
     "Partition": "_partition",
     "Ridge": "ridge",
     "RidgePath": "ridge",
@@ -37,6 +39,7 @@ _WHERE = {
     "cluster_test": "across",
     "compare": "inference",
     "compare_layers": "comparing",
+    "compact_delays": "delays",
     "delay_space": "design_matrix",
     "design": "design_matrix",
     "fit_path": "ridge",
@@ -54,6 +57,7 @@ _WHERE = {
 __all__ = [
     "BandedRidge",
     "Consistency",
+    "Delays",
     "Partition",
     "Ridge",
     "RidgePath",
@@ -61,6 +65,7 @@ __all__ = [
     "best_layer",
     "bootstrap",
     "cluster_test",
+    "compact_delays",
     "compare",
     "compare_layers",
     "delay_space",

@@ -8,9 +8,12 @@ from brainenc.core.lazy import lazy
 
 if TYPE_CHECKING:
     from brainenc.loaders.arrays import load_array
+    from brainenc.loaders.betas import single_trial_betas
     from brainenc.loaders.cifti import load_cifti
     from brainenc.loaders.cleaning import clean_responses
     from brainenc.loaders.fmriprep import load_fmriprep
+    from brainenc.loaders.hrf import Hrf, hrf_library
+    from brainenc.loaders.hrf_choice import HrfChoice, choose_hrf
     from brainenc.loaders.images import list_images
     from brainenc.loaders.nifti import load_nifti
     from brainenc.loaders.stimuli import load_images, load_stimulus, stimulus_fingerprint
@@ -18,7 +21,11 @@ if TYPE_CHECKING:
     from brainenc.loaders.tables import load_table
 
 _PUBLIC = {
+    "Hrf": "hrf",
+    "HrfChoice": "hrf_choice",
+    "choose_hrf": "hrf_choice",
     "clean_responses": "cleaning",
+    "hrf_library": "hrf",
     "list_images": "images",
     "load_array": "arrays",
     "load_cifti": "cifti",
@@ -28,11 +35,16 @@ _PUBLIC = {
     "load_stimulus": "stimuli",
     "load_surface": "surface",
     "load_table": "tables",
+    "single_trial_betas": "betas",
     "stimulus_fingerprint": "stimuli",
 }
 
 __all__ = [
+    "Hrf",
+    "HrfChoice",
+    "choose_hrf",
     "clean_responses",
+    "hrf_library",
     "list_images",
     "load_array",
     "load_cifti",
@@ -42,6 +54,7 @@ __all__ = [
     "load_stimulus",
     "load_surface",
     "load_table",
+    "single_trial_betas",
     "stimulus_fingerprint",
 ]
 
