@@ -222,7 +222,7 @@ def _score_split(job: _Job, values: Floats, means: Floats, bar: Any) -> list[Flo
 def _reliabilities(job: _Job, values: Floats, cols: slice, fit: Callable[..., Predict]) -> Iterator[tuple[Floats, Floats]]:
     """Yield the stepped-up reliabilities of maps and of data, each (n_halves of a batch, n_targets)."""
     k_map, k_data = job.factor(job.train), job.factor(job.test)
-    size = _batch(job, values.shape[1])
+    size, values = _batch(job, values.shape[1]), np.ascontiguousarray(values)
     halves, sources = job.halving(job.n_halves), None if job.source.halves is None else job.source.halves(job.n_halves)
     both = fit(job.source.means[job.train], job.source.means[job.test], cols) if sources is None else None
     for start in range(0, job.n_halves, size):
@@ -276,7 +276,7 @@ def _ridge_map(X: npt.NDArray[Any], X_test: npt.NDArray[Any], alpha: Floats, opt
     def predict(Y: npt.NDArray[Any]) -> npt.NDArray[Any]:
         out = np.empty((len(X_test), *Y.shape[1:]), dtype=working_dtype(X))
         for number, smoother in enumerate(smoothers):
-            part = Y[:, :, which == number]
+            part = Y[:, :, which == number] if len(used) > 1 else Y
             flat = to_tensor(part.reshape(len(part), -1), working_dtype(X), smoother.device)
             out[:, :, which == number] = to_numpy(smoother @ flat).reshape(len(X_test), *part.shape[1:])
         return out
