@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from brainenc.core.errors import InputError
-from brainenc.encoding._resampled import paired_interval
+from brainenc.encoding._resampled import is_crossed, paired_interval
 from brainenc.metrics.resample import bootstrap_correlation, bootstrap_folds, bootstrap_moments, n_units
 from brainenc.metrics.scores import pearson
 from brainenc.nouns.scores import Scores
@@ -50,7 +50,8 @@ def compare_layers(scores: Scores, *, by: str = "roi", n: int = 1000, seed: int 
 
     Notes
     -----
-    The reference is chosen on the same data, so its advantage over near rivals is somewhat flattered.
+    The reference is chosen on the same data, so its advantage over near rivals is somewhat flattered. Intervals are those of
+    `brainenc.encoding.compare`, √2 wider for folds that train one another.
     """
     rows = []
     for region in _regions(scores, by, n, seed):
@@ -110,6 +111,7 @@ class _Region:
     score: Floats
     draws: Floats
     n_units: int
+    crossed: bool
 
 
 def _regions(scores: Scores, by: str, n: int, seed: int) -> list[_Region]:
@@ -121,11 +123,11 @@ def _regions(scores: Scores, by: str, n: int, seed: int) -> list[_Region]:
     out = []
     for subject in scores.predictions:
         mine = scores.targets[scores.targets["subject"] == subject].reset_index(drop=True)
-        folds, many = _folds(scores, subject, n, seed), n_units(scores.test_rows[subject])
+        folds, many, crossed = _folds(scores, subject, n, seed), n_units(scores.test_rows[subject]), is_crossed(scores.test_rows[subject])
         predictions = scores.predictions[subject]
         for label, index in mine.groupby(by, sort=False).indices.items():
             both = _layers(scores.observed[subject][:, index], [values[:, index] for values in predictions.values()], folds)
-            out.append(_Region(subject, label, list(predictions), np.array([b[0] for b in both]), np.stack([b[1] for b in both]), many))
+            out.append(_Region(subject, label, list(predictions), np.array([b[0] for b in both]), np.stack([b[1] for b in both]), many, crossed))
     return out
 
 
@@ -166,5 +168,5 @@ def _median(draws: Floats) -> Floats:
 
 def _difference(region: _Region, first: int, second: int) -> tuple[float, float, float]:
     point = region.score[first : first + 1] - region.score[second : second + 1]
-    low, high, p = paired_interval(point, (region.draws[first] - region.draws[second]).astype(np.float64)[:, None], region.n_units)
+    low, high, p = paired_interval(point, (region.draws[first] - region.draws[second]).astype(np.float64)[:, None], region.n_units, crossed=region.crossed)
     return float(low[0]), float(high[0]), float(p[0])

@@ -11,7 +11,7 @@ import pandas as pd
 
 from brainenc.core.checks import examples, one_of
 from brainenc.core.errors import BrainencError, InputError
-from brainenc.encoding._resampled import BOOTSTRAPS, SUMMARIES, cells, layer_draws, need_predictions, paired_interval, summarised
+from brainenc.encoding._resampled import BOOTSTRAPS, SUMMARIES, cells, is_crossed, layer_draws, need_predictions, paired_interval, summarised
 from brainenc.metrics.resample import bootstrap_folds, n_units
 from brainenc.nouns.scores import Scores
 
@@ -88,7 +88,7 @@ def best_layer(
             found = [layer_draws(scores.observed[subject][:, index], kept[name][:, index], folds, metric) for name in names]
             if joined:
                 found = [summarised(*one, collapse) for one in found]
-            table = _ranked(labels, names, np.stack([one[0] for one in found]), np.stack([one[1] for one in found]), depths, many)
+            table = _ranked(labels, names, np.stack([one[0] for one in found]), np.stack([one[1] for one in found]), depths, many, is_crossed(rows))
             if "subject" not in table:
                 table.insert(0, "subject", subject)
             where = np.flatnonzero((scores.targets["subject"] == subject).to_numpy())[index]
@@ -96,7 +96,7 @@ def best_layer(
     return pd.concat(tables, ignore_index=True)
 
 
-def _ranked(labels: pd.DataFrame, names: list[str], point: Floats, draws: Floats, depths: Floats, many: int) -> pd.DataFrame:
+def _ranked(labels: pd.DataFrame, names: list[str], point: Floats, draws: Floats, depths: Floats, many: int, crossed: bool) -> pd.DataFrame:
     """Return the winners of scores (n_layers, n_cells) with draws (n_layers, n, n_cells)."""
     order = np.argsort(-np.where(np.isfinite(point), point, -np.inf), axis=0, kind="stable")
     known, two = np.isfinite(point).any(axis=0), np.isfinite(point).sum(axis=0) > 1
@@ -107,7 +107,7 @@ def _ranked(labels: pd.DataFrame, names: list[str], point: Floats, draws: Floats
     share = (drawn & (winners == first)).sum(axis=0) / np.maximum(drawn.sum(axis=0), 1)
     difference = point[first, cell] - point[second, cell]
     paired = draws[first, :, cell].T - draws[second, :, cell].T
-    low, high, _ = paired_interval(difference, paired, many)
+    low, high, _ = paired_interval(difference, paired, many, crossed=crossed)
     ends = [np.percentile(depths[winners[drawn[:, c], c]], (2.5, 97.5)) if drawn[:, c].any() else (np.nan, np.nan) for c in cell]
     text, blank = np.array(names, dtype=object), lambda values, here: np.where(here, values, np.nan)
     return labels.assign(
