@@ -83,7 +83,9 @@ def _by_model(scores: Scores) -> tuple[list[str], Floats]:
     """Return the name and the mean over folds and seeds (n_models, n_targets) of every model and layer."""
     model, layer = (scores.entries[column].astype(str) for column in ("model", "layer"))
     single = bool(layer.nunique() == 1 and not model[~scores.entries.duplicated(["model", "layer"])].duplicated().any())
-    names = (model if single else model + "/" + layer).to_numpy()
+    # a model that was given as an RDM has one layer, which bears no name of its own
+    plain = single | ((layer == "rdm") & (layer.groupby(model).transform("nunique") == 1))
+    names = model.where(plain, model + "/" + layer).to_numpy()
     order = list(dict.fromkeys(names))
     mean = scores.mean()
     return order, np.stack([finite_mean(mean[names == name]) for name in order])
@@ -131,7 +133,7 @@ def _surfaces(space: Any, values: Floats, labels: list[str], scale: Scale, label
             draw_view(ax, name, colors)
     for ax, name in zip(axes[-1], names, strict=True):
         ax.set_title(name, loc="center", fontsize=8.5, fontweight="normal", color=style.SOFT, y=-0.1, pad=0)
-    scale.bar(fig, list(axes.ravel()), label)
+    scale.bar(fig, list(axes.ravel()), label, **_slim(fig))
     return fig, note
 
 
@@ -150,9 +152,8 @@ def _slices(space: Any, values: Floats, labels: list[str], scale: Scale, label: 
         canvas[tuple(space.voxels.T)] = vector
         for ax, position in zip(row, shown, strict=True):
             draw_slice(ax, canvas.take(position, axis=axis)[box], inside.take(position, axis=axis)[box], scale, aspect)
-    for ax, position in zip(axes[0], shown, strict=True):
-        ax.set_title(f"{'ijk'[axis]} = {position}", loc="center", fontsize=8.5, fontweight="normal", color=style.SOFT, pad=3)
-    scale.bar(fig, list(axes.ravel()), label)
+    _titles(axes, [f"{'ijk'[axis]} = {position}" for position in shown])
+    scale.bar(fig, list(axes.ravel()), label, **_slim(fig))
     part = "" if len(shown) == len(filled) else f"{len(shown)} of {len(filled)} "
     return fig, f"{part}slices of the grid as stored, not resampled"
 
@@ -218,9 +219,8 @@ def _scalps(space: Any, values: Floats, labels: list[str], scale: Scale, label: 
     for row, canvas in zip(axes, canvases, strict=True):
         for ax, moment in zip(row, moments, strict=True):
             draw_scalp(ax, space, canvas[:, moment], scale)
-    for ax, moment in zip(axes[0], moments, strict=True):
-        ax.set_title(f"{1000 * space.times[moment]:.0f} ms", loc="center", fontsize=8.5, fontweight="normal", color=style.SOFT, pad=3)
-    scale.bar(fig, list(axes.ravel()), label)
+    _titles(axes, [f"{1000 * space.times[moment]:.0f} ms" for moment in moments])
+    scale.bar(fig, list(axes.ravel()), label, **_slim(fig))
     return fig, "scalp maps at the peaks of four parts of the epoch" if len(space.times) > 1 else "sensors seen from above"
 
 
@@ -232,7 +232,7 @@ def _courses(space: Any, values: Floats, labels: list[str], scale: Scale, label:
         ax.pcolormesh(edges, np.arange(len(canvas) + 1), np.ma.masked_invalid(canvas), cmap=scale.cmap, norm=scale.norm)
         ax.set(yticks=[], ylabel="channels")
     axes[-1, 0].set_xlabel("time (ms)")
-    scale.bar(fig, list(axes.ravel()), label)
+    scale.bar(fig, list(axes.ravel()), label, **_slim(fig))
     return fig, "channels by time, as the sensors have no places"
 
 
@@ -263,3 +263,15 @@ def _grid(
             for ax in row:
                 ax.set_axis_off()
     return fig, axes
+
+
+def _titles(axes: npt.NDArray[Any], titles: Sequence[str]) -> None:
+    """Name the columns above the first row, and lift the name of that row above the titles."""
+    for ax, title in zip(axes[0], titles, strict=True):
+        ax.set_title(title, loc="center", fontsize=8.5, fontweight="normal", color=style.SOFT, pad=3)
+    axes[0, 0].texts[0].xyann = (0, 17)
+
+
+def _slim(fig: Any) -> dict[str, float]:
+    """Return how the colour bar shrinks so that it is at most 2.6 inches tall, however many rows there are."""
+    return {"shrink": min(0.7, 2.6 / fig.get_figheight())}

@@ -54,6 +54,16 @@ def test_models_are_chosen_by_name_and_counted(made):
         viz.model_maps(scores, models=["m99"])
 
 
+def test_models_given_as_rdms_are_named_without_their_layer():
+    scores = make(volume(), 4)
+    entries = scores.entries.assign(model=["faces", "net", "net", "size"], layer=["rdm", "one", "two", "rdm"])
+    figure = viz.model_maps(replace(scores, entries=entries))
+    assert [t.get_text() for ax in figure.axes for t in ax.texts] == ["faces", "net/one", "net/two", "size"]
+    figure.draw_without_rendering()
+    name, title = figure.axes[0].texts[0].get_window_extent(), figure.axes[0].title.get_window_extent()
+    assert not name.overlaps(title)
+
+
 def mni():
     affine = np.diag([4.0, 4.0, 4.0, 1.0])
     affine[:3, 3] = [-90, -126, -72]
