@@ -167,7 +167,8 @@ def _headline(evaluation: Evaluation, claims: list[Claim]) -> tuple[str, str]:
     if not claims:
         return "No model could be compared.", f"{rest}."
     if not sound:
-        return "No claim: the subjects have no RDM in common that could be told from noise.", f"The interval of the lower noise ceiling includes zero; {rest}."
+        why = "includes zero" if any("includes 0" in claim.words for claim in claims) else "is not known"
+        return "No claim: the subjects have no RDM in common that could be told from noise.", f"The interval of the lower noise ceiling {why}; {rest}."
     top = max(sound, key=lambda c: c.score) if evaluation.kind == "similarity" else min(sound, key=lambda c: c.score)
     where = f"{top.group[:1].upper()}{top.group[1:]}"
     text = f"{where}: {top.model} reaches {comparison_label(evaluation)} = {top.score:.2f}"

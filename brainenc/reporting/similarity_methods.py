@@ -13,6 +13,7 @@ from brainenc.reporting.methods import SIMULATED
 
 FEW_CONDITIONS = 20
 FEW_SUBJECTS = 5
+_POSITIVE = ("cosine_similarity", "whitened_cosine_similarity", "bures_similarity")  # of dissimilarities that are above zero
 _COMPARISONS = {
     "pearson": "Pearson's correlation of the pairs", "spearman": "Spearman's correlation of the pairs (mid-ranks)",
     "rho_a": "ρ-a of the pairs (ranks, ties counted as half right)", "tau_a": "Kendall's τ-a of the pairs", "tau_b": "Kendall's τ-b of the pairs",
@@ -32,8 +33,7 @@ def methods(evaluation: Evaluation, data: RDMs | None, models: RDMs | None, opti
         ("Noise ceiling", _ceiling(evaluation)),
         ("Intervals", _intervals(evaluation)),
         ("Significance", _significance(evaluation)),
-        ("Claims", "Nothing is claimed of a group in which the 95 % interval of the lower ceiling includes zero: its subjects share nothing that could be "
-                   "told from noise, and for S subjects of pure noise the upper ceiling alone is 1/√S."),
+        ("Claims", _claims(evaluation)),
         ("Left out", _left_out(evaluation)),
         ("Seeds", f"Everything that is drawn comes from seed {evaluation.seed}; all groups, subjects and models share the same draws."),
         ("Software", ", ".join(f"{name} {version}" for name, version in versions.items())),
@@ -114,6 +114,16 @@ def _ceiling(evaluation: Evaluation) -> str:
     )
 
 
+def _claims(evaluation: Evaluation) -> str:
+    if evaluation.ceiling is None or evaluation.kind == "distance":
+        return ""
+    text = ("Nothing is claimed of a group in which the 95 % interval of the lower ceiling includes zero, or is not known: its subjects share nothing "
+            "that could be told from noise")  # fmt: skip
+    if evaluation.method in _POSITIVE:
+        return f"{text}. By this comparison RDMs of noise are alike too, so the ceilings alone do not show that there is a signal."
+    return f"{text}, and for S subjects of pure noise the upper ceiling alone is 1/√S."
+
+
 def _intervals(evaluation: Evaluation) -> str:
     if not evaluation.n_draws:
         return "From the spread over subjects (no bootstrap)." if np.isfinite(evaluation.dof) else "None: nothing was resampled."
@@ -127,8 +137,11 @@ def _significance(evaluation: Evaluation) -> str:
         n = evaluation.provenance.get("n_permutations")
         count = f"{n} relabellings" if isinstance(n, int) else "relabellings"
         test = f"p from {count} of the conditions (Mantel), one-sided, (1 + hits)/(1 + n)"
-    elif np.isfinite(evaluation.dof):
+    elif np.isfinite(evaluation.to_frame()["p"]).any():
         test = "p from one-sided t-tests against zero with the variance of the intervals"
+    elif np.isfinite(evaluation.dof):
+        return ("No test against zero: unrelated RDMs do not have a comparison of zero on average (permutations would tell). Pairs of layers: two-sided "
+                "t-tests, q over all pairs.")  # fmt: skip
     else:
         return "Not tested: nothing says how the scores vary."
     return f"{test}; q: false discovery rate over all groups and layers (Benjamini-Hochberg). Pairs of layers: two-sided t-tests, q over all pairs."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -133,3 +134,20 @@ def test_hostile_names_stay_text(tmp_path):
 
     page = render([describe_comparison(Comparison(script, evaluation, data, models, {}, {script: script}), {**STUDY, "caveats": [script]}, 0)], STUDY, script)
     assert page.count("<script>") == 1 and "alert('x')" not in page and "49" not in re.sub(r"data:image/png;base64,[^\"]+|sha256-[^']+", "", page)[:2000]
+
+
+@pytest.mark.parametrize("kind", ["similarity", "distance"])
+def test_comparisons_that_noise_has_too_are_not_said_to_be_tested_against_zero(kind):
+    data, models, (evaluation,) = make(roi=("V1",), methods=("cosine_similarity",))
+    evaluation = evaluation if kind == "similarity" else replace(evaluation, kind="distance", method="bures_distance")
+    made = describe_comparison(Comparison("", evaluation, data, models), STUDY, 0)
+    words = dict(made.methods)
+    assert words["Significance"].startswith("No test against zero") and "one-sided" not in words["Significance"]
+    assert "1/√S" not in words.get("Claims", "") and "not tested" in made.headline_note
+    assert not evaluation.to_frame()["significant"].any()
+
+
+def test_a_ceiling_without_an_error_is_not_said_to_include_zero():
+    data, models, (evaluation,) = make(n_subjects=2, conditions=False)
+    made = describe_comparison(Comparison("", evaluation, data, models), STUDY, 0)
+    assert made.headline.startswith("No claim") and "is not known" in made.headline_note
