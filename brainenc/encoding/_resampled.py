@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from brainenc.core.errors import InputError
 from brainenc.encoding._rows import SCANS
 from brainenc.metrics._columns import CHUNK_BYTES, column_chunks
 from brainenc.metrics._intervals import bootstrap_interval
-from brainenc.metrics.resample import bootstrap_folds, bootstrap_pearson, bootstrap_r2, n_units
+from brainenc.metrics.resample import blocks_of, bootstrap_folds, bootstrap_pearson, bootstrap_r2, n_units
 from brainenc.metrics.scores import get
 from brainenc.nouns.scores import TARGET_COLUMNS, Scores
 from brainenc.nouns.tables import need_column
@@ -151,6 +152,25 @@ def cells(scores: Scores, subject: str, by: str, n_held: int) -> Iterator[tuple[
     for start in range(0, len(mine), step):
         index = np.arange(start, min(start + step, len(mine)))
         yield mine.loc[index, known].reset_index(drop=True), index, False
+
+
+def reblocked(scores: Scores, block: int | None, where: str) -> Scores:
+    """Return scores whose test rows are cut into blocks of at least ``block`` consecutive samples, never across a run or a fold."""
+    if block is None:
+        return scores
+    if isinstance(block, bool) or not isinstance(block, int | np.integer) or block < 1:
+        raise InputError("a block is a number of samples", where=where, expected="at least 1", got=repr(block))
+    tables = {}
+    for subject, rows in scores.test_rows.items():
+        if stimuli_move(scores, subject) or "row" not in rows:
+            raise InputError("only time series are cut into blocks", where=f"{where}, block", got=f"single stimuli of {subject!r}")
+        unit = np.empty(len(rows), dtype=np.intp)
+        for index in fold_rows(rows):
+            run = pd.factorize(rows["run"].iloc[index])[0] if "run" in rows else np.zeros(len(index), dtype=np.intp)
+            jumps = np.cumsum(np.r_[0, (np.diff(rows["row"].to_numpy()[index]) != 1) | (np.diff(run) != 0)])
+            unit[index] = blocks_of(len(index), int(block), groups=jumps)
+        tables[subject] = rows.assign(unit=unit)
+    return replace(scores, test_rows=tables)
 
 
 def need_predictions(scores: Scores, where: str, n: int, least: int) -> None:

@@ -23,6 +23,7 @@ from brainenc.encoding._resampled import (
     layer_draws,
     need_predictions,
     paired_interval,
+    reblocked,
     refuse_overlap,
     score_interval,
     stimuli_move,
@@ -41,7 +42,7 @@ CORRECTIONS = {"bh": fdr_bh, "by": fdr_by}
 
 def permutation_test(
     scores: Scores, *, n: int = 1000, seed: int = 0, correction: str = "bh", maximum_over: str | Sequence[str] = ("target", "layer"),
-    within: str | None = None,
+    within: str | None = None, block: int | None = None,
 ) -> Scores:  # fmt: skip
     """Test whether each layer predicts each target at all, by permuting the observed test rows in blocks.
 
@@ -63,6 +64,8 @@ def permutation_test(
         The family of ``p_max``: all targets and all layers of a subject, or ``"target"``: the targets of one layer.
     within : str, optional
         Column of the targets (``"roi"``) that cuts families: ``q`` and ``p_max`` then hold within each region.
+    block : int, optional
+        Samples of a block of a time series, where its noise remembers longer than the 20 s (1 s) of the kept blocks.
 
     Returns
     -------
@@ -96,6 +99,7 @@ def permutation_test(
         raise InputError("unknown family of the maximum", where="maximum_over", expected='"target", or ("target", "layer")', got=sorted(over))
     correct = CORRECTIONS[one_of(correction, tuple(CORRECTIONS), "correction")]
     need_predictions(scores, "permutation_test", n, 1)
+    given, scores = scores, reblocked(scores, block, "permutation_test")
     names = scores.entries["model"] + "/" + scores.entries["layer"]
     p, q, p_max = (np.full((len(names), scores.values.shape[2]), np.nan) for _ in range(3))
     for subject, columns, family in _families(scores, within):
@@ -113,10 +117,10 @@ def permutation_test(
             q[entry, columns] = correct(one.p)
             p_max[entry, columns] = family_p(one.observed, largest if "layer" in over else one.tops)
     facts = {"permutations": n, "seed": seed, "correction": correction, "maximum_over": sorted(over), "within": within or "subject"}
-    return replace(scores, p=p, q=q, p_max=p_max, provenance={**scores.provenance, **facts})
+    return replace(given, p=p, q=q, p_max=p_max, provenance={**scores.provenance, **facts})
 
 
-def bootstrap(scores: Scores, *, n: int = 1000, seed: int = 0) -> Scores:
+def bootstrap(scores: Scores, *, n: int = 1000, seed: int = 0, block: int | None = None) -> Scores:
     """Give each score its 95 % interval over test stimuli (blocks of scans for a time series), from bootstrap draws of the test rows.
 
     Pearson's r under a draw with weights w is five matrix products (`brainenc.metrics.bootstrap_pearson`), R² three. The interval is
@@ -129,6 +133,8 @@ def bootstrap(scores: Scores, *, n: int = 1000, seed: int = 0) -> Scores:
     scores : Scores
         With kept predictions.
     n, seed : int
+    block : int, optional
+        Samples of a block of a time series, where its noise remembers longer than the 20 s (1 s) of the kept blocks.
 
     Returns
     -------
@@ -148,6 +154,7 @@ def bootstrap(scores: Scores, *, n: int = 1000, seed: int = 0) -> Scores:
     Blocks need to be longer than the memory of the noise: with a correlation of 0.8 from scan to scan and blocks of ten scans 90 % are covered.
     """
     need_predictions(scores, "bootstrap", n, 20)
+    given, scores = scores, reblocked(scores, block, "bootstrap")
     ci = np.full((2, *scores.values[:, 0].shape), np.nan)
     for subject, columns, family in _families(scores, None):
         for entry, (model, layer, metric) in enumerate(scores.entries[["model", "layer", "metric"]].itertuples(index=False)):
@@ -155,12 +162,12 @@ def bootstrap(scores: Scores, *, n: int = 1000, seed: int = 0) -> Scores:
                 scores.observed[subject][:, family], scores.predictions[subject][f"{model}/{layer}"][:, family], scores.test_rows[subject],
                 str(metric), n=n, seed=seed, subject=subject, pooled=scores.aggregate == "pooled",
             )  # fmt: skip
-    return replace(scores, ci=ci, provenance={**scores.provenance, "bootstrap": n, "seed": seed})
+    return replace(given, ci=ci, provenance={**scores.provenance, "bootstrap": n, "seed": seed})
 
 
 def compare(
     scores: Scores, first: str | None = None, second: str | None = None, *, by: str = "target", metric: str = "pearson", n: int = 1000, seed: int = 0,
-    correction: str = "bh", summary: str = "median",
+    correction: str = "bh", summary: str = "median", block: int | None = None,
 ) -> pd.DataFrame:  # fmt: skip
     """Compare layers or models pair by pair on the same bootstrap draws: one difference with its interval and p, not two p-values.
 
@@ -181,6 +188,8 @@ def compare(
         Of ``q``, over all rows of a subject.
     summary : {"median", "mean"}
         Over the targets of a region. Intervals of medians of few targets are somewhat too wide.
+    block : int, optional
+        Samples of a block of a time series, where its noise remembers longer than the 20 s (1 s) of the kept blocks.
 
     Returns
     -------
@@ -202,6 +211,7 @@ def compare(
     one_of(metric, tuple(BOOTSTRAPS), "metric")
     correct, collapse = CORRECTIONS[one_of(correction, tuple(CORRECTIONS), "correction")], SUMMARIES[one_of(summary, tuple(SUMMARIES), "summary")]
     need_predictions(scores, "compare", n, 20)
+    scores = reblocked(scores, block, "compare")
     tables = []
     for subject, layers in scores.predictions.items():
         pairs = _pairs(list(layers), first, second)

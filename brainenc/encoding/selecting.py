@@ -11,7 +11,7 @@ import pandas as pd
 
 from brainenc.core.checks import examples, one_of
 from brainenc.core.errors import BrainencError, InputError
-from brainenc.encoding._resampled import BOOTSTRAPS, SUMMARIES, cells, is_crossed, layer_draws, need_predictions, paired_interval, summarised
+from brainenc.encoding._resampled import BOOTSTRAPS, SUMMARIES, cells, is_crossed, layer_draws, need_predictions, paired_interval, reblocked, summarised
 from brainenc.metrics.resample import bootstrap_folds, n_units
 from brainenc.nouns.scores import Scores
 
@@ -21,7 +21,7 @@ Index = npt.NDArray[np.intp]
 
 def best_layer(
     scores: Scores, *, by: str = "target", metric: str = "pearson", n: int = 1000, seed: int = 0, depth: Mapping[str, float] | None = None,
-    summary: str = "median",
+    summary: str = "median", block: int | None = None,
 ) -> pd.DataFrame:  # fmt: skip
     """Name the best layer of every target or region, and say how much of that is chance.
 
@@ -40,6 +40,8 @@ def best_layer(
     depth : mapping of "model/layer" to float, optional
         Depth of each layer; by default 0 for the first to 1 for the last layer of each model, in the order of the scores.
     summary : {"median", "mean"}
+    block : int, optional
+        Samples of a block of a time series, where its noise remembers longer than the 20 s (1 s) of the kept blocks.
 
     Returns
     -------
@@ -76,6 +78,7 @@ def best_layer(
     one_of(metric, tuple(BOOTSTRAPS), "metric")
     collapse = SUMMARIES[one_of(summary, tuple(SUMMARIES), "summary")]
     need_predictions(scores, "best_layer", n, 20)
+    scores = reblocked(scores, block, "best_layer")
     names = scores.layers
     if len(names) < 2:
         raise InputError("the best of one layer is that layer", where="best_layer", expected="at least two layers", got=examples(names))

@@ -95,6 +95,11 @@ def test_blocks_of_scans_are_what_is_drawn():
     assert scores.provenance["exchangeable"] == {"01": "blocks of consecutive samples"}
     tested = permutation_test(scores, n=50)
     assert np.isfinite(tested.p).all() and np.isfinite(scores.ci).all()
+    longer = bootstrap(scores, n=50, block=15)  # drifts remember longer than ten scans
+    assert np.diff(longer.ci, axis=0).mean() > np.diff(scores.ci, axis=0).mean()
+    assert (permutation_test(scores, n=50, block=10).p == tested.p).all() and longer.test_rows["01"].equals(scores.test_rows["01"])
+    with pytest.raises(InputError, match="only time series"):
+        compare(make(), n=20, block=5)
 
 
 def test_p_and_intervals_travel(tmp_path):
