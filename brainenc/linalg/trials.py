@@ -7,7 +7,7 @@ With the nuisance columns N projected out of the trial regressors X (``X~ = X - 
   ``c = s~'s~`` and ``d = ac - b^2``: ``beta_i = (c x~_i'Y - b s~_i'Y) / d``, and since ``s~_i = t~ - x~_i`` with the same total ``t~`` for
   all trials, two products serve all of them.
 
-Residual sums of squares come from the same products, as ``|Y~|^2 = |Y|^2 - |Q'Y|^2``. Everything is float64.
+The nuisance also leaves Y, which changes no product but keeps the rounding of a large mean out of them. Everything is float64.
 """
 
 from __future__ import annotations
@@ -52,13 +52,13 @@ def fit_all(X: torch.Tensor, basis: torch.Tensor, Y: torch.Tensor) -> TrialFit:
     TrialFit
         ``estimable`` is False for trials that others (or the nuisance) can stand in for; their betas are not unique.
     """
-    left = X - basis @ (basis.T @ X)
+    left, Y = _without(basis, X), _without(basis, Y)
     u, values, vh = torch.linalg.svd(left, full_matrices=False)
     good = values > _TINY * X.norm(dim=0).max().clamp_min(1e-300)
     u, values, vh = u[:, good], values[good], vh[good]
     betas = (vh.T / values) @ (u.T @ Y)
     dof = max(len(X) - basis.shape[1] - len(values), 0)
-    rss = _total(basis, Y) - (u.T @ Y).square().sum(dim=0)
+    rss = Y.square().sum(dim=0) - (u.T @ Y).square().sum(dim=0)
     spread = (vh / values[:, None]).square().sum(dim=0)
     estimable = (vh.square().sum(dim=0) - 1).abs() < 1e-6
     variance = spread[:, None] * (rss.clamp_min(0) / dof if dof else torch.full_like(rss, float("nan")))
@@ -70,7 +70,7 @@ def fit_separate(X: torch.Tensor, basis: torch.Tensor, Y: torch.Tensor) -> Trial
 
     A trial that has no other beside it keeps a model without that regressor.
     """
-    left = X - basis @ (basis.T @ X)
+    left, Y = _without(basis, X), _without(basis, Y)
     total = left.sum(dim=1)
     own, rest = left.T @ Y, (total @ Y)[None] - left.T @ Y
     a = left.square().sum(dim=0)
@@ -85,11 +85,11 @@ def fit_separate(X: torch.Tensor, basis: torch.Tensor, Y: torch.Tensor) -> Trial
     betas = torch.where(alone[:, None], own / a_safe[:, None], (c[:, None] * own - b[:, None] * rest) / safe[:, None])
     others = torch.where(alone[:, None], torch.zeros_like(rest), (a[:, None] * rest - b[:, None] * own) / safe[:, None])
     dof = len(X) - basis.shape[1] - 2 + alone.to(X.dtype)
-    rss = _total(basis, Y)[None] - betas * own - others * rest
+    rss = Y.square().sum(dim=0)[None] - betas * own - others * rest
     scale = torch.where(alone, 1 / a_safe, c / safe)
     variance = torch.where(dof[:, None] > 0, scale[:, None] * rss.clamp_min(0) / dof.clamp_min(1)[:, None], float("nan"))
     return TrialFit(betas, variance, dof, estimable)
 
 
-def _total(basis: torch.Tensor, Y: torch.Tensor) -> torch.Tensor:
-    return Y.square().sum(dim=0) - (basis.T @ Y).square().sum(dim=0)
+def _without(basis: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    return values - basis @ (basis.T @ values)

@@ -44,8 +44,9 @@ def single_trial_betas(
     """Return the amplitude of every event of a time series, estimated by ordinary least squares within its run.
 
     ``y = X beta + N gamma + noise``: X the response to each event, N the drifts, confounds and mean. ``"lsa"`` fits all trials in one
-    model (unbiased, but noisy where responses overlap); ``"lss"`` gives each trial a model of its own, in which the other trials share
-    regressors. Noise is taken as white; nothing is shared between runs.
+    model (unbiased, but noisy where trials are few seconds apart); ``"lss"`` gives each trial a model of its own, in which the other trials
+    share regressors (biased, and steadier there; with well spaced trials "lsa" is the better one). Noise is taken as white; nothing is
+    shared between runs.
 
     Parameters
     ----------

@@ -26,7 +26,7 @@ class Hrf:
     """A response as the difference of two gamma densities, summing to 1.
 
     ``h(t) = g(t; delay / dispersion, dispersion) - ratio g(t; undershoot / u_dispersion, u_dispersion)``, g the density of shape and scale.
-    ``Hrf()`` is SPM's; ``Hrf(undershoot=12, dispersion=0.9, u_dispersion=0.9, ratio=0.35)`` is Glover's, both as in nilearn.
+    ``Hrf()`` is SPM's; ``Hrf(undershoot=12, dispersion=0.9, u_dispersion=0.9, ratio=0.48)`` is Glover's, both as in nilearn.
 
     Parameters
     ----------
