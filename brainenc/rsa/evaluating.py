@@ -91,7 +91,8 @@ def evaluate(
     -----
     Where conditions are resampled, t-tests of weak relations err on the safe side (copies of a condition add to the variance of what is nearly
     noise); relabelled conditions (``permutations``) are exact. A model made of the same data (their mean, a fit) reaches the upper ceiling by
-    construction: nothing here can tell.
+    construction: nothing here can tell. Nor can it tell a shared bias from a signal: where conditions differ in noise or in trials, distances that
+    are not cross-validated are larger between the noisy ones in everyone, which lifts ceilings and scores; crossnobis distances are not.
 
     Schütt et al. 2023, doi:10.7554/eLife.82566; Nili et al. 2014, doi:10.1371/journal.pcbi.1003553.
 
