@@ -261,7 +261,7 @@ def _number(components: Index, masses: Floats) -> Index:
 
 
 def _table(labels: Index, t: Floats, p: Floats, axes: Mapping[str, Sequence[Any]] | None, has_adjacency: bool) -> pd.DataFrame:
-    names, coordinates = _axes(labels.shape, axes)
+    names, coordinates = _axes(labels.shape, axes, has_adjacency)
     lattice = len(names) - has_adjacency
     rows = []
     for label in range(1, int(labels.max(initial=0)) + 1):
@@ -278,9 +278,11 @@ def _table(labels: Index, t: Floats, p: Floats, axes: Mapping[str, Sequence[Any]
     return table.sort_values(["p", "n_cells"], ascending=[True, False], kind="stable", ignore_index=True)
 
 
-def _axes(shape: tuple[int, ...], axes: Mapping[str, Sequence[Any]] | None) -> tuple[list[str], list[Any]]:
+def _axes(shape: tuple[int, ...], axes: Mapping[str, Sequence[Any]] | None, has_adjacency: bool) -> tuple[list[str], list[Any]]:
     if axes is None:
         names = ["time"] if len(shape) == 1 else [f"axis_{i}" for i in range(len(shape))]
+        if has_adjacency:
+            names[-1] = "places"
         return names, [np.arange(size) for size in shape]
     found = tuple(len(labels) for labels in axes.values())
     if found != shape:

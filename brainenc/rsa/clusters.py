@@ -41,7 +41,8 @@ def cluster_test(
         Neighbours along the last axis (sensors, voxels, vertices), e.g. ``space.neighbourhoods(9.0)``; the other axes are
         lattices, and so is the last one where this is not given. Made symmetric.
     axes : mapping of names to labels, optional
-        Names and coordinates of the axes in order, ``{"time": times}``; of positions where not given.
+        Names and coordinates of the axes in order, ``{"time": times}``; positions where not given, of an axis ``time`` (``axis_0``, ``axis_1`` …
+        where there are several, and ``places`` for one with an adjacency).
     n : int
         Sign patterns; all of them where there are no more.
     seed : int

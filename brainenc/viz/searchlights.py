@@ -131,8 +131,7 @@ def _surfaces(space: Any, values: Floats, labels: list[str], scale: Scale, label
         colors = {side: scale.rgba(v) for side, v in painted.items()}
         for ax, name in zip(row, names, strict=True):
             draw_view(ax, name, colors)
-    for ax, name in zip(axes[-1], names, strict=True):
-        ax.set_title(name, loc="center", fontsize=8.5, fontweight="normal", color=style.SOFT, y=-0.1, pad=0)
+    _titles(axes, names)
     scale.bar(fig, list(axes.ravel()), label, **_slim(fig))
     return fig, note
 
@@ -266,10 +265,9 @@ def _grid(
 
 
 def _titles(axes: npt.NDArray[Any], titles: Sequence[str]) -> None:
-    """Name the columns above the first row, and lift the name of that row above the titles."""
-    for ax, title in zip(axes[0], titles, strict=True):
-        ax.set_title(title, loc="center", fontsize=8.5, fontweight="normal", color=style.SOFT, pad=3)
-    axes[0, 0].texts[0].xyann = (0, 17)
+    """Name the columns, below the last row: the names of the rows stand above each."""
+    for ax, title in zip(axes[-1], titles, strict=True):
+        ax.set_title(title, loc="center", fontsize=8.5, fontweight="normal", color=style.SOFT, y=-0.1, pad=0)
 
 
 def _slim(fig: Any) -> dict[str, float]:

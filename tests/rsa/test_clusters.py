@@ -114,6 +114,7 @@ def test_neighbourhoods_of_a_space_are_an_adjacency(rng):
     scores = 0.1 * rng.standard_normal((S, V)) + np.isin(np.arange(V), [2, 3, 7])
     found = be.rsa.cluster_test(scores, threshold=8.0, adjacency=space.neighbourhoods(10.0))
     assert sorted(found.table["n_cells"]) == [1, 2]
+    assert found.table["n_places"].tolist() == found.table["n_cells"].tolist() and "n_time" not in found.table
 
 
 def test_chunks_do_not_change_the_result_and_one_seed_gives_one(smooth):
