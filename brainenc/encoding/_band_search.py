@@ -19,6 +19,7 @@ _POOL = 600
 _SHOWN = 400  # targets whose expected gain is summed
 _LENGTHS = (0.35, 0.6, 1.0, 1.7, 3.0)
 _NUGGET = 1e-4
+_FLOOR = 1e-4
 _SPREAD = 0.35  # of the logarithm of weights near the best ones
 _ROOT = 1 / 3
 
@@ -116,8 +117,11 @@ def first_weights(scale: Floats, *, corners: bool) -> Floats:
 
 
 def from_shares(shares: Floats, scale: Floats) -> Floats:
-    """Return band weights that sum to 1 from shares of the features' weighted variance: g_k proportional to share_k / scale_k."""
-    weights = shares / scale
+    """Return band weights that sum to 1 from shares of the features' weighted variance: g_k proportional to share_k / scale_k.
+
+    Shares below 1e-4 of the largest become zero: float32 could not tell such a band from rounding.
+    """
+    weights = np.where(shares < _FLOOR * shares.max(), 0.0, shares) / scale
     return weights / weights.sum()
 
 

@@ -134,23 +134,28 @@ def held_out_rows(splits: Sequence[tuple[Index, Index]], n: int, device: torch.d
     return out
 
 
-def solvers(one: Weighting, s: torch.Tensor, folds: Sequence[HeldOut]) -> list[tuple[torch.Tensor, torch.Tensor | None]]:
-    """Return ``(I - u_L s u_L')^-1`` of each fold for one penalty, ``s`` (r,): the test rows of the inverse, or a pair of factors.
+def solvers(rows: Sequence[torch.Tensor], s: torch.Tensor, folds: Sequence[HeldOut], dtype: torch.dtype) -> list[tuple[torch.Tensor, torch.Tensor | None]]:
+    """Return ``(I - u_L s u_L')^-1`` of each fold for one penalty: the test rows of the inverse, or a pair of factors.
 
-    Where fewer directions than rows are left out the inverse is ``I + u_L C u_L'``, and ``(u_L C, u_L')`` is returned. Small matrices are
-    inverted in float64.
+    ``rows`` are ``u_L`` (n_left_out, r) of each fold in float64, ``s`` is (r,). Where fewer directions than rows are left out the inverse is
+    ``I + u_L C u_L'``, and ``(u_L C, u_L')`` is returned.
     """
     out: list[tuple[torch.Tensor, torch.Tensor | None]] = []
-    for fold in folds:
-        u = one.u[fold.left_out].double()
+    for u, fold in zip(rows, folds, strict=True):
+        half = u * s.sqrt()
         if u.shape[1] < len(u):
-            half = u * s.sqrt()
-            core = torch.linalg.inv(torch.eye(u.shape[1], dtype=u.dtype, device=u.device) - half.T @ half)
-            out.append(((half[fold.place] @ core).to(one.u.dtype), half.T.to(one.u.dtype)))
-            continue
-        inverse = torch.linalg.inv(torch.eye(len(u), dtype=u.dtype, device=u.device) - (u * s) @ u.T)
-        out.append((inverse[fold.place].to(one.u.dtype), None))
+            core = _inverse(-(half.T @ half))
+            out.append(((half[fold.place] @ core).to(dtype), half.T.to(dtype)))
+        else:
+            out.append((_inverse(-(half @ half.T))[fold.place].to(dtype), None))
     return out
+
+
+def _inverse(negative: torch.Tensor) -> torch.Tensor:
+    """Return ``(I + negative)^-1`` of a matrix that is positive definite, or nearly."""
+    negative.diagonal().add_(1.0)
+    factor, failed = torch.linalg.cholesky_ex(negative)
+    return torch.linalg.pinv(negative, hermitian=True) if int(failed) else torch.cholesky_inverse(factor)
 
 
 def fold_residuals(residual: torch.Tensor, solver: tuple[torch.Tensor, torch.Tensor | None], fold: HeldOut) -> torch.Tensor:

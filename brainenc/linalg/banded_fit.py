@@ -18,7 +18,9 @@ Floats = npt.NDArray[np.float64]
 Splits = Sequence[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]
 RELATIVE = np.logspace(-6, 2, 17)
 _HEAP = 1.15
-_SLACK = 0.02  # of the error of the mean: how near to a target's best other penalties are looked at
+_ROWS = -1  # key under which the rows that are left out are kept
+_SLACK = 0.02  # of the error of the mean: how near to a target's best its expected error has to be for a look at the exact one
+_SHIFT = 3  # steps of the grid
 
 
 class Proposal(NamedTuple):
@@ -86,7 +88,7 @@ def banded_fit(
     m = n if design.form == "kernel" else len(design.mean)
     state = _State(
         np.full(n_targets, np.inf), np.full(n_targets, np.nan), np.zeros(n_targets, np.intp), np.zeros(n_targets, np.intp), np.zeros(n_targets, np.intp),
-        np.zeros((m, n_targets), dtype=np.float32 if b == 4 else np.float64),
+        np.ones(n_targets), np.zeros((m, n_targets), dtype=np.float32 if b == 4 else np.float64),
     )  # fmt: skip
     folds = None if cv is None or isinstance(cv, str) else kernels.held_out_rows(cv, n, design.root.device)
     base = _base(design, targets, plan, cv, folds)
@@ -117,6 +119,7 @@ class _State(NamedTuple):
     choice: npt.NDArray[np.intp]
     step: npt.NDArray[np.intp]
     shift: npt.NDArray[np.intp]  # steps from the penalty of generalised cross-validation to that of held-out error
+    ratio: Floats  # held-out error over generalised cross-validation, at the best
     weights: Array
 
 
@@ -155,7 +158,9 @@ def held_out_residuals(job: _Job, T: torch.Tensor, A: torch.Tensor, step: int, m
     if step not in memo:
         s = kernels.shrinkage(job.one, torch.tensor([job.alphas[step]], dtype=torch.float64, device=T.device))[0]
         if job.folds is not None:
-            memo[step] = s, kernels.solvers(job.one, s, job.folds)
+            if _ROWS not in memo:
+                memo[_ROWS] = [job.one.u[fold.left_out].double() for fold in job.folds]
+            memo[step] = s, kernels.solvers(memo[_ROWS], s, job.folds, T.dtype)
         else:
             memo[step] = s, kernels.row_room(job.one, s, gcv=job.cv == "gcv").to(T.dtype)
     s, ready = memo[step]
@@ -210,14 +215,21 @@ def _penalties(job: _Job, T: torch.Tensor, A: torch.Tensor, state: _State, cols:
     else:
         grid = torch.from_numpy(np.asarray(job.alphas)).to(T.device)
         n_rows = int((job.design.root > 0).sum())
-        guess = to_numpy(kernels.gcv(A, kernels.squares(T), kernels.shrinkage(job.one, grid), n_rows).argmin(0))
+        scan = kernels.gcv(A, kernels.squares(T), kernels.shrinkage(job.one, grid), n_rows).min(0)
+        guess, least = to_numpy(scan.indices), to_numpy(scan.values)
         start = np.clip(guess + state.shift[cols], 0, n_alphas - 1)
-        for i in np.unique(start):
-            evaluate(int(i), np.flatnonzero(start == i))
-        columns = np.arange(n_columns)
-        near = errors[start, columns] < state.error[cols] + _SLACK * base
-        _downhill(errors, known, near, evaluate)
-        state.shift[cols][near] = (_best(errors) - guess)[near]
+        # what has no chance by the criterion that is cheap, corrected for how far off it was at the best, is left at that
+        expected = least * state.ratio[cols]
+        hopeful = ~(expected > state.error[cols] + _SLACK * base)
+        for i in np.unique(start[hopeful]):
+            evaluate(int(i), np.flatnonzero(hopeful & (start == i)))
+        _downhill(errors, known, hopeful, evaluate)
+        best = _best(errors)
+        found = errors[best, np.arange(n_columns)]
+        state.shift[cols][hopeful] = np.clip(best - guess, -_SHIFT, _SHIFT)[hopeful]
+        better = found < state.error[cols]
+        state.ratio[cols][better] = found[better] / np.maximum(least[better], np.finfo(float).tiny)
+        return best, np.where(hopeful, found, np.maximum(expected, state.error[cols]))
     best = _best(errors)
     return best, errors[best, np.arange(n_columns)]
 
