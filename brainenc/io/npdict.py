@@ -196,7 +196,8 @@ def _state(record: _Record, where: object) -> tuple[Any, Any, Any, Any, Any]:
 
 
 def _is_object(dtype: Any) -> bool:
-    return isinstance(dtype, _Record) and dtype.kind == "dtype" and bool(dtype.args) and str(dtype.args[0]).lstrip("|<>=").startswith("O")
+    args = dtype.args if isinstance(dtype, _Record) and dtype.kind == "dtype" else None
+    return args is not None and len(args) > 0 and str(args[0]).lstrip("|<>=").startswith("O")
 
 
 def _array(content: Any, dtype: Any, shape: Any, order: Any, where: str) -> npt.NDArray[Any]:
@@ -217,10 +218,11 @@ def _array(content: Any, dtype: Any, shape: Any, order: Any, where: str) -> npt.
 
 def _dtype(record: Any, where: str) -> np.dtype[Any]:
     """Return the dtype of a record: one of plain numbers or text, never structured."""
-    args = record.args or (None,) if isinstance(record, _Record) and record.kind == "dtype" else (None,)
-    if not isinstance(args[0], str):
+    is_dtype = isinstance(record, _Record) and record.kind == "dtype"
+    args, state = (record.args or (None,), record.state) if is_dtype else ((None,), None)
+    name = args[0]
+    if not isinstance(name, str):
         raise DataError("array has no dtype", where=where)
-    name, state = args[0], record.state
     if len(name) > 12 or name[:1] not in _KINDS or not name[1:].isdigit():
         raise DataError("array is not of numbers or text", where=where, got=repr(name)[:40])
     order = "|"

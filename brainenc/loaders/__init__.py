@@ -9,6 +9,7 @@ from brainenc.core.lazy import lazy
 if TYPE_CHECKING:
     from brainenc.loaders.arrays import load_array
     from brainenc.loaders.betas import single_trial_betas
+    from brainenc.loaders.betas_glmsingle import load_glmsingle
     from brainenc.loaders.cifti import load_cifti
     from brainenc.loaders.cleaning import clean_responses
     from brainenc.loaders.fmriprep import load_fmriprep
@@ -30,6 +31,7 @@ _PUBLIC = {
     "load_array": "arrays",
     "load_cifti": "cifti",
     "load_fmriprep": "fmriprep",
+    "load_glmsingle": "betas_glmsingle",
     "load_images": "stimuli",
     "load_nifti": "nifti",
     "load_stimulus": "stimuli",
@@ -49,6 +51,7 @@ __all__ = [
     "load_array",
     "load_cifti",
     "load_fmriprep",
+    "load_glmsingle",
     "load_images",
     "load_nifti",
     "load_stimulus",

@@ -73,7 +73,7 @@ def load_nifti(
     if mask is not None:
         provenance["mask"] = f"{int(inside.sum())} voxels" if isinstance(mask, np.ndarray) else Path(mask).name
     return Responses(
-        values=parts[0] if len(parts) == 1 else np.concatenate(parts), samples=series_samples(lengths, runs, t_r), targets=_voxels(space),
+        values=parts[0] if len(parts) == 1 else np.concatenate(parts), samples=series_samples(lengths, runs, t_r), targets=volume_targets(space),
         space=space, units=units, t_r=t_r, name=name, provenance=provenance,
     )  # fmt: skip
 
@@ -117,7 +117,8 @@ def _same_grid(
         )  # fmt: skip
 
 
-def _voxels(space: VolumeSpace) -> pd.DataFrame:
+def volume_targets(space: VolumeSpace) -> pd.DataFrame:
+    """Return target_id, i, j, k and x, y, z (mm) of the voxels of a space."""
     ids = [f"v{i}-{j}-{k}" for i, j, k in space.voxels]
     table = pd.DataFrame(space.voxels, columns=["i", "j", "k"])
     table.insert(0, "target_id", ids)
