@@ -137,9 +137,13 @@ for index, name in enumerate(models):
 # %%
 # Is there anything else that people share?
 # -----------------------------------------
-# The lower noise ceiling asks without a model: how well does each person's RDM at a place agree with those of the others?
+# The lower noise ceiling asks without a model: how well does each person's RDM at a place agree with those of the others? In the two regions it
+# does, and nowhere else.
 
 shared = np.mean([scores.where(subject=subject).vector("ceiling/lower") for subject in brains], axis=0)
+apart = np.array([(region[ball] == "none").all() for ball in balls])
+for where, chosen in (("category", region == "category"), ("size", region == "size"), ("out of reach of both", apart)):
+    print(f"{where:20s} mean agreement {shared[chosen].mean():+.2f}, largest {shared[chosen].max():+.2f}")
 be.viz.brain_map(space, shared, title="Agreement of people", label="lower noise ceiling (Pearson r)")
 
 # %%
