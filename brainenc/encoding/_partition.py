@@ -97,7 +97,7 @@ class Partition:
 
         Raises
         ------
-        InputError
+        NotFoundError
             When there is no such column.
         """
         name = "target_id" if by is None else by

@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
-from brainenc.encoding import BandedRidge, Ridge
+from brainenc.encoding import BandedRidge, Ridge, Stacking
 
 
 class MultiTarget(Ridge):
@@ -35,6 +35,7 @@ CONFIGURATIONS = [
     MultiTarget(),
     MultiTarget(cv="loo", solver="kernel"),
     BandedRidge(),
+    Stacking(),
     BandedRidge(cv="loo", search="random", n_iter=5, full=True),
     BandedRidge(alphas=(1.0, 10.0), solver="kernel", fit_intercept=False),
 ]

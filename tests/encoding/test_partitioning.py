@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import brainenc as be
-from brainenc.core.errors import InputError
+from brainenc.core.errors import InputError, NotFoundError
 from brainenc.encoding import BandedRidge, Partition, Ridge, Stacking, partition_variance, product_measure
 from brainenc.encoding._partition import commonality_matrix, shapley_matrix, subsets_of
 
@@ -162,7 +162,7 @@ def test_bad_input_is_named() -> None:
         partition_variance(spaces, brain, split=split, n=-1)
     with pytest.raises(InputError, match="not a brainenc split"):
         partition_variance(spaces, brain, split=5)  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="no column"):
+    with pytest.raises(NotFoundError, match="no column 'layer'"):
         partition_variance(spaces, brain, split=split, encoder=BandedRidge(n_iter=2), n=0).to_frame(by="layer")
     with pytest.raises(InputError, match="differ in shape"):
         product_measure(np.zeros((3, 2)), np.zeros((2, 3, 1)))
