@@ -24,11 +24,14 @@ Complex = npt.NDArray[np.complex128]
 
 def select_channels(
     series: Any, fs: float | None = None, targets: Targets | None = None, *, alpha: float = 0.05, test: str = "t2circ", n: int = 0, halves: int = 50,
-    trim: bool = False, detrend: bool = False, trials: str | None = None, seed: int = 0, memory: str | int | float | None = None, device: str = "auto",
+    local: bool = True, trim: bool = False, detrend: bool = False, trials: str | None = None, seed: int = 0, memory: str | int | float | None = None,
+    device: str = "auto",
 ) -> TagSelection:  # fmt: skip
     """Select the channels that follow each rhythm, and estimate how much on trials that had no say in it.
 
-    ``selected`` is q ≤ ``alpha`` over channels × targets on all trials. The amplitude of the selected on the same trials is too large, the
+    ``selected`` is q ≤ ``alpha`` over channels × targets on all trials, p being the larger one of ``test`` and of the bins beside the target.
+    Phases agree over trials at every frequency where trials begin with a response to their onset; a rhythm also stands out from its
+    neighbours. The amplitude of the selected on the same trials is too large, the
     more so the fewer the trials: it is what selected them. So the trials are halved ``halves`` times at random; half a selects by T²circ and
     the same false discovery rate, half b tells the amplitude along the phase of half a,
 
@@ -36,9 +39,6 @@ def select_channels(
 
     (1/T at the Nyquist bin), both ways. Over selected channels average it with the weights ``share``: that mean is right (noise gives 0). One
     channel that few halves select was there large by luck, and the other half of the same trials is then small.
-
-    The tests are of phases that agree over trials: responses to the onset of a trial do so at every frequency. Cut onsets off first, and see
-    that the ``snr`` of what is selected is well above 1.
 
     Parameters
     ----------
@@ -52,6 +52,8 @@ def select_channels(
         Draws of "shift" and "sign".
     halves : int
         Random splits.
+    local : bool
+        Ask for a peak as well, with its neighbours' F-test (see `tag`). False selects whatever is locked to the trials.
     trim, detrend, trials, seed, memory, device
         See `brainenc.frequency.tag`.
 
@@ -89,12 +91,14 @@ def select_channels(
     held_out, share = _held_out(z, layout, splits, alpha)
     several = whole.tags["level"].duplicated(keep=False)
     names = [f"{row.level} {row.frequency:g} Hz" if twice else str(row.level) for row, twice in zip(whole.tags.itertuples(), several)]
+    p = np.maximum(whole["p"], whole["p_neighbours"]) if local else whole["p"]
+    q = fdr_bh(p)
     statistics = {
         "amplitude": whole["amplitude"], "amplitude_held_out": held_out, "share": share, "consistency": consistency(z, splits), "snr": whole["snr"],
-        "effect": whole["effect"], "p": whole["p"], "q": whole["q"],
+        "effect": whole["effect"], "p": p, "q": q,
     }  # fmt: skip
-    selected = np.nan_to_num(whole["q"], nan=1.0) <= alpha
-    facts = {**whole.provenance, "test": test, "halves": halves, "n_trials": n_trials}
+    selected = np.nan_to_num(q, nan=1.0) <= alpha
+    facts = {**whole.provenance, "test": test, "local": local, "halves": halves, "n_trials": n_trials}
     return TagSelection(selected, whole.channels, tuple(names), statistics, _reliability(z, names, splits), alpha, facts)
 
 

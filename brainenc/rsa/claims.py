@@ -80,9 +80,9 @@ def test_models(evaluation: Evaluation, *, against: str = "zero", kind: str = "t
     """Test models against zero, the lower ceiling, or one another.
 
     "t": estimate / se with the corrected covariance (of the difference, ceilings included) and ``dof`` of the evaluation.
-    "bootstrap": p = 2 min(p_low, p_high) with p = (1 + hits) / (1 + n) over the draws (one of the two, not doubled, against zero).
-    Of subjects alone it is liberal where they are few (5 people: about 10 % below 0.05 without any effect), as shares have neither the tails of t
-    nor its n / (n − 1).
+    "bootstrap": p = 2 min(p_low, p_high) with p = (1 + hits) / (1 + n) over the draws (one of the two, not doubled, against zero); draws over
+    one factor of L levels are spread by √(L / (L − 1)) about the estimate, as they are too narrow by as much.
+    Of subjects alone it is still liberal where they are few (5 people: about 7 % below 0.05 without any effect), as shares lack the tails of t.
     "wilcoxon": signed ranks of the subjects' scores, so it speaks of new subjects and these conditions, whatever was resampled: a model that
     is like the data by the chance of these conditions is like them in every subject. The ceiling is a constant there.
 
@@ -154,6 +154,11 @@ def _bootstrap(evaluation: Evaluation, against: str) -> pd.DataFrame:
     assert evaluation.draws is not None
     ceilings = np.full((*evaluation.draws.shape[:2], 2), np.nan) if evaluation.ceiling_draws is None else evaluation.ceiling_draws
     used = _combine(np.concatenate([evaluation.draws, ceilings], axis=2), rows)
+    if len(evaluation.resampled) == 1:
+        # as in the variances: a bootstrap over L levels of one factor is too narrow by √(1 − 1/L)
+        level = min(np.isfinite(evaluation.scores).any(axis=2).sum(axis=1)) if evaluation.resampled == ("subjects",) else evaluation.n_conditions
+        middle = _combine(_estimates(evaluation), rows)
+        used = middle + (used - middle) * np.sqrt(level / (level - 1))
     known = np.isfinite(used)
     n = known.sum(axis=0)
     low = (1 + ((used <= ROUNDING) & known).sum(axis=0)) / (1 + n)

@@ -152,3 +152,11 @@ def test_halves(rng):
     r = stats.pearsonr(a + b, a - 0.3 * b).statistic
     assert spearman_brown(a + b, a - 0.3 * b) == pytest.approx(2 * r / (1 + abs(r)))
     assert np.isnan(spearman_brown(a, np.ones(50)))
+
+
+def test_responses_to_the_onset_of_trials_are_not_rhythms(rng):
+    """A transient at the start of every trial agrees in phase at every bin; it has no peak at the targets."""
+    series = rng.standard_normal((20, 12, 512)) + 3 * np.exp(-np.arange(512) / 64 / 0.3)
+    targets = {"sentence": 1.0, "phrase": 2.0}
+    assert (select_channels(series, 64.0, targets, local=False).selected).mean() > 0.8
+    assert not select_channels(series, 64.0, targets).selected.any()
