@@ -11,13 +11,16 @@ from brainenc.core.lazy import lazy
 
 if TYPE_CHECKING:
     from brainenc.encoding._bands import join
-    from brainenc.encoding._partition import Partition
+    from brainenc.encoding._partition import VariancePartition
+    from brainenc.encoding._reading import Readout
     from brainenc.encoding.across import cluster_test, sign_flip_test
     from brainenc.encoding.banded import BandedRidge
     from brainenc.encoding.comparing import compare_layers, winners
     from brainenc.encoding.consistency import Consistency, noise_corrected_consistency
+    from brainenc.encoding.curves import half_time, normalized_curves
     from brainenc.encoding.delays import Delays, compact_delays
     from brainenc.encoding.design_matrix import delay_space, design
+    from brainenc.encoding.hierarchy import distances_to, spatial_score, temporal_score
     from brainenc.encoding.inference import bootstrap, compare, permutation_test
     from brainenc.encoding.partitioning import partition_variance, product_measure
     from brainenc.encoding.ridge import Ridge, RidgePath, fit_path
@@ -30,27 +33,33 @@ _WHERE = {
     "BandedRidge": "banded",
     "Consistency": "consistency",
     "Delays": "delays",
-    "Partition": "_partition",
+    "Readout": "_reading",
     "Ridge": "ridge",
     "RidgePath": "ridge",
     "Stacking": "stacking",
+    "VariancePartition": "_partition",
     "best_layer": "selecting",
     "bootstrap": "inference",
     "cluster_test": "across",
+    "compact_delays": "delays",
     "compare": "inference",
     "compare_layers": "comparing",
-    "compact_delays": "delays",
     "delay_space": "design_matrix",
     "design": "design_matrix",
+    "distances_to": "hierarchy",
     "fit_path": "ridge",
+    "half_time": "curves",
     "join": "_bands",
     "load_model": "saving",
     "noise_corrected_consistency": "consistency",
-    "permutation_test": "inference",
+    "normalized_curves": "curves",
     "partition_variance": "partitioning",
+    "permutation_test": "inference",
     "product_measure": "partitioning",
     "score_layers": "score",
     "sign_flip_test": "across",
+    "spatial_score": "hierarchy",
+    "temporal_score": "hierarchy",
     "winners": "comparing",
 }
 
@@ -58,10 +67,11 @@ __all__ = [
     "BandedRidge",
     "Consistency",
     "Delays",
-    "Partition",
+    "Readout",
     "Ridge",
     "RidgePath",
     "Stacking",
+    "VariancePartition",
     "best_layer",
     "bootstrap",
     "cluster_test",
@@ -70,15 +80,20 @@ __all__ = [
     "compare_layers",
     "delay_space",
     "design",
+    "distances_to",
     "fit_path",
+    "half_time",
     "join",
     "load_model",
     "noise_corrected_consistency",
+    "normalized_curves",
     "partition_variance",
     "permutation_test",
     "product_measure",
     "score_layers",
     "sign_flip_test",
+    "spatial_score",
+    "temporal_score",
     "winners",
 ]
 
