@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from brainenc.loaders.stimuli import load_images, load_stimulus, stimulus_fingerprint
     from brainenc.loaders.surface import load_surface
     from brainenc.loaders.tables import load_table
+    from brainenc.loaders.timed import load_movie, load_story
 
 _PUBLIC = {
     "Hrf": "hrf",
@@ -33,8 +34,10 @@ _PUBLIC = {
     "load_fmriprep": "fmriprep",
     "load_glmsingle": "betas_glmsingle",
     "load_images": "stimuli",
+    "load_movie": "timed",
     "load_nifti": "nifti",
     "load_stimulus": "stimuli",
+    "load_story": "timed",
     "load_surface": "surface",
     "load_table": "tables",
     "single_trial_betas": "betas",
@@ -53,8 +56,10 @@ __all__ = [
     "load_fmriprep",
     "load_glmsingle",
     "load_images",
+    "load_movie",
     "load_nifti",
     "load_stimulus",
+    "load_story",
     "load_surface",
     "load_table",
     "single_trial_betas",

@@ -24,7 +24,7 @@ from brainenc.core.errors import DataError, InputError
 from brainenc.io.archive import Archive
 from brainenc.io.images import read_image
 from brainenc.io.paths import existing_file
-from brainenc.io.readers import read_array
+from brainenc.io.readers import HDF5, read_array
 from brainenc.loaders.transforms import as_image
 from brainenc.nouns.stimuli import StimulusSet
 from brainenc.nouns.tables import need_column, positions_of
@@ -131,7 +131,7 @@ def _row(file: Path, inner: str) -> npt.NDArray[Any]:
     """Return one item of an array file; files without random access are read once and held."""
     match = _ITEM.fullmatch(inner)
     suffix = file.suffix.lower()
-    if suffix in (".h5", ".hdf5") or match is None:
+    if suffix in HDF5 or match is None:
         return read_array(file, key=inner)
     key, index = match[1] or None, int(match[2])
     if suffix not in (".npy", ".npz", ".mat"):
