@@ -73,7 +73,9 @@ def as_delays(delays: Sequence[float] | Delays) -> Delays:
     return delays if isinstance(delays, Delays) else Delays(tuple(delays))
 
 
-def compact_delays(features: FeatureSpace, delays: Sequence[float] | Delays, *, step: float, device: str = "auto") -> FeatureSpace:
+def compact_delays(
+    features: FeatureSpace, delays: Sequence[float] | Delays, *, step: float, by_delay: bool = False, device: str = "auto"
+) -> FeatureSpace:
     """Return delayed features in as few columns as there are scans: the same ridge, without the delayed matrix.
 
     With the eigenvectors V and eigenvalues L of the delayed kernel K (all rows), ``Z = V sqrt(L)`` has ``Z Z' = K``: Z is the delayed
@@ -81,7 +83,8 @@ def compact_delays(features: FeatureSpace, delays: Sequence[float] | Delays, *, 
     rows, centred or not; kernel and similarity methods) gives the same predictions, up to rounding. Axes are found from features alone, all
     rows alike, and are a rotation: nothing is fitted. Weights of single features are not to be had.
 
-    Worth it where scans are fewer than features times delays; with more, `FeatureSpace.delay` is as small.
+    Worth it where scans are fewer than features times delays; with more, `FeatureSpace.delay` is as small. To predict runs that come later, put
+    their features below the others and call this once for all.
 
     Parameters
     ----------
@@ -91,12 +94,15 @@ def compact_delays(features: FeatureSpace, delays: Sequence[float] | Delays, *, 
         Seconds, multiples of ``step``.
     step : float
         Seconds between rows.
+    by_delay : bool
+        Axes of each delay side by side, so that delays can be bands (``BandedRidge(bands="delay")``); worth it where scans are fewer than
+        features.
     device : str
 
     Returns
     -------
     FeatureSpace of shape (n_samples, rank)
-        ``rows="sample"``, in the features' dtype (float64 unless float32).
+        ``rows="sample"``, in the features' dtype (float64 unless float32); ``features`` has the columns ``axis`` and, by delay, ``delay`` (s).
 
     Raises
     ------
@@ -112,7 +118,6 @@ def compact_delays(features: FeatureSpace, delays: Sequence[float] | Delays, *, 
     """
     import torch
 
-    from brainenc.linalg.decompose import eigh
     from brainenc.linalg.delays import delayed_kernel
     from brainenc.linalg.device import resolve_device
 
@@ -122,19 +127,32 @@ def compact_delays(features: FeatureSpace, delays: Sequence[float] | Delays, *, 
     shifts = which.shifts(step)
     _check_gaps(features, step)
     values = np.asarray(features.values)
-    dtype = np.float32 if values.dtype == np.float32 else np.float64
     # eigenvectors of small eigenvalues want more digits than float32 has
     X = torch.from_numpy(np.ascontiguousarray(values, dtype=np.float64)).to(resolve_device(device))
     codes = run_codes(features.samples, features.name)
-    K = delayed_kernel(X @ X.T, shifts, codes, weights=which.weights)
-    spectrum, vectors, how = eigh(K)
-    kept = spectrum > spectrum[-1].clamp_min(0) * len(K) * torch.finfo(torch.float64).eps
-    Z = (vectors[:, kept] * spectrum[kept].sqrt()).flip(1).cpu().numpy().astype(dtype)
-    record = {"delays": list(which.lags), "delay_weights": None if which.weights is None else list(which.weights), "step": step, "compact": how}
+    K = X @ X.T
+    weights = which.weights or (1.0,) * len(shifts)
+    parts = [([shift], [weight]) for shift, weight in zip(shifts, weights, strict=True)] if by_delay else [(shifts, list(weights))]
+    blocks = [_axes(delayed_kernel(K, some, codes, weights=w)) for some, w in parts]
+    table = pd.concat([pd.DataFrame({"axis": np.arange(block.shape[1])}) for block in blocks], ignore_index=True)
+    if by_delay:
+        table["delay"] = np.repeat(which.lags, [block.shape[1] for block in blocks])
+    record = {"delays": list(which.lags), "delay_weights": None if which.weights is None else list(which.weights), "step": step, "compact": True}
     return FeatureSpace(
-        Z, features.samples, name=features.name, features=pd.DataFrame({"axis": np.arange(Z.shape[1])}), rows="sample",
-        provenance={**features.provenance, **record},
+        np.concatenate(blocks, axis=1).astype(np.float32 if values.dtype == np.float32 else np.float64), features.samples, name=features.name,
+        features=table, rows="sample", provenance={**features.provenance, **record},
     )  # fmt: skip
+
+
+def _axes(K: Any) -> Floats:
+    """Return Z with ``Z Z' = K``, the largest axis first; axes of rounding error are left out."""
+    import torch
+
+    from brainenc.linalg.decompose import eigh
+
+    spectrum, vectors, _ = eigh(K)
+    kept = spectrum > spectrum[-1].clamp_min(0) * len(K) * torch.finfo(K.dtype).eps
+    return np.asarray((vectors[:, kept] * spectrum[kept].sqrt()).flip(1).cpu().numpy())
 
 
 def run_codes(samples: pd.DataFrame, name: str) -> npt.NDArray[np.intp]:

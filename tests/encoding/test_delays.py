@@ -5,7 +5,7 @@ import pytest
 
 import brainenc as be
 from brainenc.core.errors import InputError
-from brainenc.encoding import Delays, Ridge, compact_delays
+from brainenc.encoding import BandedRidge, Delays, Ridge, compact_delays
 from brainenc.loaders import Hrf
 
 LAGS, STEP = (2.0, 4.0, 6.0), 2.0
@@ -41,6 +41,22 @@ def test_compact_features_score_as_the_delayed_matrix_does(scans):
     scores = be.score_layers(layers, brain, split=be.split.runs(), encoder=Ridge(alphas=10.0, cv=None))
     np.testing.assert_allclose(scores.values[0], scores.values[1], atol=1e-9)
     assert np.nanmean(scores.values) > 0.1
+
+
+def test_delays_are_bands(scans):
+    """A band for each delay, explicit or compact, predicts the same; the planted delay wins."""
+    wide, _ = scans
+    rng = np.random.default_rng(3)
+    Y = wide.delay([4.0], step=STEP).values @ rng.standard_normal((70, 5)) / 8 + 0.3 * rng.standard_normal((81, 5))
+    spaces = [wide.delay(LAGS, step=STEP), compact_delays(wide, LAGS, step=STEP, by_delay=True)]
+    assert spaces[1].features["delay"].nunique() == 3 and (spaces[1].features.groupby("delay").size() <= 81).all()
+    weights = np.array([[1, 1, 1], [0, 1, 0], [1, 0, 0], [0, 0, 1]]) / np.array([[3], [1], [1], [1]])
+    models = [
+        BandedRidge(space.features["delay"].astype(str).tolist(), np.logspace(-1, 4, 8), search=weights, cv=3, full=True).fit(space.values, Y) for space in spaces
+    ]  # fmt: skip
+    np.testing.assert_allclose(models[0].band_weights_, models[1].band_weights_, atol=1e-9)
+    np.testing.assert_allclose(models[0].predict(spaces[0].values), models[1].predict(spaces[1].values), atol=1e-7)
+    assert (models[1].band_weights_[:, 1] == 1).all()
 
 
 def test_nothing_crosses_a_run_in_compact_features(scans):
