@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from brainenc.encoding._partition import VariancePartition
     from brainenc.encoding._reading import Readout
     from brainenc.encoding.across import cluster_test, sign_flip_test
+    from brainenc.encoding.associations import map_association
     from brainenc.encoding.banded import BandedRidge
     from brainenc.encoding.comparing import compare_layers, winners
     from brainenc.encoding.consistency import Consistency, noise_corrected_consistency
@@ -51,6 +52,7 @@ _WHERE = {
     "half_time": "curves",
     "join": "_bands",
     "load_model": "saving",
+    "map_association": "associations",
     "noise_corrected_consistency": "consistency",
     "normalized_curves": "curves",
     "partition_variance": "partitioning",
@@ -85,6 +87,7 @@ __all__ = [
     "half_time",
     "join",
     "load_model",
+    "map_association",
     "noise_corrected_consistency",
     "normalized_curves",
     "partition_variance",

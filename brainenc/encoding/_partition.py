@@ -21,7 +21,7 @@ _JOIN = " & "
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Partition:
+class VariancePartition:
     """Variance of responses partitioned among k feature spaces, in held-out rows.
 
     Parameters
@@ -101,7 +101,7 @@ class Partition:
             When there is no such column.
         """
         name = "target_id" if by is None else by
-        labels = need_column(self.targets, by, "Partition.targets") if by is not None else self._ids()
+        labels = need_column(self.targets, by, "VariancePartition.targets") if by is not None else self._ids()
         groups = labels.groupby(labels, sort=False).indices if by is not None else {label: np.array([i]) for i, label in enumerate(labels)}
         transform, keys = self._transform()
         weights = self._weights() if intervals and self.n else None
@@ -162,7 +162,7 @@ class Partition:
 
     def __repr__(self) -> str:
         joint = np.nanmean(self.joint) if np.isfinite(self.joint).any() else np.nan
-        return f"Partition({', '.join(self.names)}; {self.r2.shape[1]} targets, mean joint R² {joint:.3f}; {self.encoder}, {self.split})"
+        return f"VariancePartition({', '.join(self.names)}; {self.r2.shape[1]} targets, mean joint R² {joint:.3f}; {self.encoder}, {self.split})"
 
 
 def subsets_of(k: int) -> list[list[int]]:

@@ -12,7 +12,7 @@ from brainenc.core.errors import InputError
 from brainenc.core.rng import check_seed
 from brainenc.encoding._bands import COLUMN, join, labels_of, resolve_bands
 from brainenc.encoding._fit import check_encoder
-from brainenc.encoding._partition import Partition, subsets_of
+from brainenc.encoding._partition import VariancePartition, subsets_of
 from brainenc.encoding._partition_fit import Data, Found, fit_subsets
 from brainenc.encoding._rows import Fold, Subject
 from brainenc.encoding._rows import prepare as prepare_rows
@@ -32,7 +32,7 @@ def partition_variance(
     spaces: Mapping[str, FeatureSpace] | FeatureSpace, responses: Responses, *,
     split: Split, encoder: Any = None, average: str | bool = "auto", n: int = 1000, seed: int = 0, memory: str | int | float | None = None,
     device: str = "auto", progress: bool | None = None,
-) -> Partition:  # fmt: skip
+) -> VariancePartition:  # fmt: skip
     """Partition the variance that feature spaces explain in held-out rows: unique and shared parts, Shapley values, product measure.
 
     A model is fitted to every subset of the spaces, 2^k − 1 of them, each with hyper-parameters of its own chosen on training rows.
@@ -66,7 +66,7 @@ def partition_variance(
 
     Returns
     -------
-    Partition
+    VariancePartition
 
     Raises
     ------
@@ -167,7 +167,7 @@ def _data(space: FeatureSpace, bands: list[npt.NDArray[np.intp]], subject: Subje
     return Data(X, Y, X_test, Y_test, np.average(Y.astype(np.float64), axis=0, weights=fold.weights), bands, fold)
 
 
-def _wrap(found: list[Found], subject: Subject, names: list[str], subsets: list[list[int]], how: tuple[str, str], n: int, seed: int) -> Partition:
+def _wrap(found: list[Found], subject: Subject, names: list[str], subsets: list[list[int]], how: tuple[str, str], n: int, seed: int) -> VariancePartition:
     n_targets, usable = subject.responses.n_targets, subject.usable
     sums = sum(one.sums for one in found)
     base = np.where(sums[0] > 0, sums[0], np.nan)  # type: ignore[index]
@@ -178,7 +178,7 @@ def _wrap(found: list[Found], subject: Subject, names: list[str], subsets: list[
         product = np.full((len(names), n_targets), np.nan)
         product[:, usable] = sum(one.term_sums for one in found) / base  # type: ignore[misc]
         terms = _all_targets([one.terms for one in found], usable)
-    return Partition(
+    return VariancePartition(
         tuple(names), tuple(tuple(names[k] for k in one) for one in subsets), r2, product, subject.responses.targets,
         _all_targets([one.errors for one in found], usable), terms, _test_table(subject), n, seed, *how,
     )  # fmt: skip

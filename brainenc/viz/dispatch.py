@@ -28,6 +28,7 @@ KINDS: dict[str, dict[str, str]] = {
         "counts": "brainenc.viz.tagging:tag_counts",
     },
     "TagSelection": {"counts": "brainenc.viz.tagging:tag_counts"},
+    "VariancePartition": {"bars": "brainenc.viz.partitions:partition_bars"},
     "Identification": {"triangle": "brainenc.viz.triangles:triangle"},
     "Evaluation": {
         "bars": "brainenc.viz.comparisons:model_bars",
@@ -42,7 +43,7 @@ def plot(noun: Any, kind: str | None = None, **options: Any) -> Any:
 
     Parameters
     ----------
-    noun : Scores, Evaluation, Identification, RDMs, Responses, FeatureSpace or StimulusSet
+    noun : Scores, Evaluation, VariancePartition, Identification, RDMs, Responses, FeatureSpace or StimulusSet
     kind : str, optional
         For scores "heatmap" (default), "profiles", "ceiling", "map", "winners" or "models" (searchlights); for evaluations "bars" (default),
         "course" or "matrix"; for RDMs "panels" (default) or "mds"; the other nouns have one kind each.

@@ -11,7 +11,7 @@ import pytest
 
 import brainenc as be
 from brainenc.core.errors import InputError, NotFoundError
-from brainenc.encoding import BandedRidge, Partition, Ridge, Stacking, partition_variance, product_measure
+from brainenc.encoding import BandedRidge, Ridge, Stacking, VariancePartition, partition_variance, product_measure
 from brainenc.encoding._partition import commonality_matrix, shapley_matrix, subsets_of
 
 N = 360
@@ -34,12 +34,12 @@ def spaces_and_brain(n_targets: int = 24, n: int = N) -> tuple[dict[str, be.Feat
 
 
 @pytest.fixture(scope="module")
-def found() -> Partition:
+def found() -> VariancePartition:
     spaces, brain = spaces_and_brain()
     return partition_variance(spaces, brain, split=be.split.kfold(3), n=200)
 
 
-def test_the_planted_partition_is_recovered(found: Partition) -> None:
+def test_the_planted_partition_is_recovered(found: VariancePartition) -> None:
     table = found.to_frame(by="roi")
     parts = table[table["quantity"] == "part"]
     for _, row in parts.iterrows():
@@ -113,7 +113,7 @@ def test_the_formulas_are_those_of_the_textbook() -> None:
     np.testing.assert_allclose(commonality_matrix(2) @ [a, b, ab], [ab - b, ab - a, a + b - ab])
 
 
-def test_intervals_are_of_the_same_resamples(found: Partition) -> None:
+def test_intervals_are_of_the_same_resamples(found: VariancePartition) -> None:
     rows = found.rows
     from brainenc.metrics.resample import bootstrap_folds
 
