@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         permutations,
         permuted,
         random_halves,
+        rotations,
         shifts,
         sign_flips,
     )
@@ -48,6 +49,7 @@ _PUBLIC = {
     "permuted": "resample",
     "r2": "scores",
     "random_halves": "resample",
+    "rotations": "resample",
     "shifts": "resample",
     "sign_flips": "resample",
     "signal_power_explained": "corrected",
@@ -76,6 +78,7 @@ __all__ = [
     "permuted",
     "r2",
     "random_halves",
+    "rotations",
     "shifts",
     "sign_flips",
     "signal_power_explained",

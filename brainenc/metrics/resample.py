@@ -325,6 +325,24 @@ def shifts(n_trials: int, n_times: int, n: int, seed: int, *keys: object) -> npt
     return generator(seed, "shift", *keys).integers(0, n_times, size=(n, n_trials))
 
 
+def rotations(n: int, seed: int, *keys: object) -> Floats:
+    """Return ``n`` rotation matrices (n, 3, 3), uniform over all rotations of the sphere: unit quaternions of four normal deviates.
+
+    Examples
+    --------
+    >>> rotations(2, 0).shape
+    (2, 3, 3)
+    """
+    q = generator(seed, "rotation", *keys).standard_normal((n, 4))
+    w, x, y, z = (q / np.linalg.norm(q, axis=1, keepdims=True)).T
+    rows = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+    ]
+    return np.moveaxis(np.array(rows), 2, 0)
+
+
 def fold_labels(n_units: int, n_folds: int, n: int, seed: int, *keys: object) -> npt.NDArray[np.intp]:
     """Return ``n`` random assignments (n, n_units) of the units to folds 0 … n_folds − 1 that differ by at most one in size.
 
