@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from brainenc.encoding.across import cluster_test, sign_flip_test
     from brainenc.encoding.associations import map_association
     from brainenc.encoding.banded import BandedRidge
+    from brainenc.encoding.behaviour import relate
     from brainenc.encoding.comparing import compare_layers, winners
     from brainenc.encoding.consistency import Consistency, noise_corrected_consistency
     from brainenc.encoding.curves import half_time, normalized_curves
@@ -58,6 +59,7 @@ _WHERE = {
     "partition_variance": "partitioning",
     "permutation_test": "inference",
     "product_measure": "partitioning",
+    "relate": "behaviour",
     "score_layers": "score",
     "sign_flip_test": "across",
     "spatial_score": "hierarchy",
@@ -93,6 +95,7 @@ __all__ = [
     "partition_variance",
     "permutation_test",
     "product_measure",
+    "relate",
     "score_layers",
     "sign_flip_test",
     "spatial_score",
