@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -105,40 +104,53 @@ def response_functions(hrf: HrfModel) -> list[tuple[str, HrfModel]]:
 def convolved(times: Floats, onset: Floats, duration: Floats, step: float, key: HrfModel) -> Floats:
     """Return the response to each event alone with amplitude 1 at these times, (n_scans, n_events).
 
-    Convolution is linear: features only weight the columns. Derivatives are not made orthogonal to the response, as that is not linear.
+    Equal to nilearn's `compute_regressor` with 50 points a scan, event by event, without a convolution: a boxcar from fine point a to b through h is
+    ``H(k - a) - H(k - b)`` at point k, H the running sum of h. Convolution is linear, so features only weight the columns; derivatives are not
+    made orthogonal to the response, as that is not linear.
     """
     # nilearn's fine grid hangs on the scans it is given: scans that were cut from a run are computed with the whole run
     first = times[0] % step
     place = np.rint((times - first) / step).astype(np.intp)
     start = min(0, int(place[0]))  # scans before the zero of the clock
     if not np.allclose(first + place * step, times):
-        return np.stack([_regressor(tuple(times), float(s), float(d), key) for s, d in zip(onset, duration, strict=True)], axis=1)
-    whole = tuple(first + np.arange(start, max(int(place[-1]), start + 1) + 1) * step)  # at least two, or there is no grid
-    return np.stack([_regressor(whole, float(s), float(d), key) for s, d in zip(onset, duration, strict=True)], axis=1)[place - start]
+        return _boxcars(times, onset, duration, key)
+    whole = first + np.arange(start, max(int(place[-1]), start + 1) + 1) * step  # at least two, or there is no grid
+    return _boxcars(whole, onset, duration, key)[place - start]
 
 
-@lru_cache(maxsize=8192)
-def _regressor(times: tuple[float, ...], onset: float, duration: float, key: HrfModel) -> Floats:
-    """Return nilearn's regressor of one event; kept, because every layer of a model needs the same ones."""
-    from nilearn.glm.first_level import compute_regressor
+def _boxcars(times: Floats, onset: Floats, duration: Floats, key: HrfModel) -> Floats:
+    """Return all events at all times; events more than 24 s before the first scan take a grid that begins before them."""
+    out = np.empty((len(times), len(onset)))
+    early = np.minimum(-24.0, onset - times[0] - 1.0)
+    sums = _running_sum(key, float(np.diff(times).min()))
+    for begin in np.unique(early):
+        span = times.max() * (1 + 1.0 / (len(times) - 1)) - times.min() - begin
+        n_fine = int(np.rint((len(times) - 1) / (times.max() - times.min()) * span * _OVERSAMPLING + 1))
+        fine = np.linspace(times.min() + begin, times.max() * (1 + 1.0 / (len(times) - 1)), n_fine)
+        mine = np.flatnonzero(early == begin)
+        on = np.minimum(np.searchsorted(fine, onset[mine]), n_fine - 1)
+        off = np.minimum(np.searchsorted(fine, onset[mine] + duration[mine]), n_fine - 1)
+        off = np.where((off == on) & (off < n_fine - 1), off + 1, off)  # an event without duration lasts one point
+        low = np.clip(np.searchsorted(fine, times) - 1, 0, n_fine - 2)
+        share = ((times - fine[low]) / (fine[low + 1] - fine[low]))[:, None]
+        at = [_lookup(sums, (low + k)[:, None] - on) - _lookup(sums, (low + k)[:, None] - off) for k in (0, 1)]
+        out[:, mine] = (1 - share) * at[0] + share * at[1]
+    return out
 
-    event = (np.array([onset]), np.array([duration]), np.array([1.0]))
-    early = min(-24.0, onset - times[0] - 1.0)
-    return np.asarray(compute_regressor(event, _kernel(key), np.array(times), oversampling=_OVERSAMPLING, min_onset=early)[0][:, 0])
+
+def _lookup(sums: Floats, index: npt.NDArray[np.intp]) -> Floats:
+    """Return the running sum at each index: 0 before it begins, its last value after it ends."""
+    return np.where(index < 0, 0.0, sums[np.clip(index, 0, len(sums) - 1)])
 
 
-def _kernel(key: HrfModel) -> Any:
-    """Return what nilearn takes: a name, or a function of repetition time and oversampling."""
+@lru_cache(maxsize=256)
+def _running_sum(key: HrfModel, t_r: float) -> Floats:
+    """Return the running sum of a response function on the fine grid."""
     if isinstance(key, Hrf):
-
-        def double_gamma(t_r: float, oversampling: int = _OVERSAMPLING) -> Floats:
-            return key.sample(t_r / oversampling)
-
-        return double_gamma
-    if " " not in key:
-        return key
+        return np.cumsum(key.sample(t_r / _OVERSAMPLING))
     from nilearn.glm import first_level
 
-    base, part = key.split(" ")
-    found: Callable[..., Floats] = getattr(first_level, f"{base}_{'time' if part == 'derivative' else part}_derivative")
-    return found
+    base, _, part = key.partition(" ")
+    name = f"{base}_hrf" if not part else f"{base}_{'time' if part == 'derivative' else part}_derivative"
+    found: Callable[..., Floats] = getattr(first_level, name)
+    return np.cumsum(found(t_r, _OVERSAMPLING))
