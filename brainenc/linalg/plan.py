@@ -79,7 +79,7 @@ def plan_chunks(
     needed = fixed + (per_group if n_groups else 0) + floor * per_column
     if needed > budget:
         raise InputError(
-            "the memory budget is too small", where="memory", expected=f"at least {human_bytes(needed * 1.01)}", got=human_bytes(budget),
+            "the memory budget is too small", where="memory", expected=f"at least {_named(needed)}", got=human_bytes(budget),
             fix="raise memory=, use fewer features or rows, or use float32 features",
         )  # fmt: skip
     group = 0
@@ -91,3 +91,11 @@ def plan_chunks(
     # equal chunks: the last one is not left with a handful of columns
     chunk = -(-columns // -(-columns // chunk))
     return ChunkPlan(chunk, group, n_columns, fixed + group * per_group + chunk * per_column, budget)
+
+
+def _named(n_bytes: int) -> str:
+    """Return a size as text that is not less than it, so that the budget an error names is enough."""
+    named = float(n_bytes)
+    while parse_bytes(human_bytes(named)) < n_bytes:
+        named *= 1.01
+    return human_bytes(named)

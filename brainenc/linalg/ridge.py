@@ -147,7 +147,11 @@ def ridge_fit(
     fits = []
     for missing, columns in groups:
         kept, splits = _observed(weights, missing, cv)
-        if kept is not None:
+        if kept is None:
+            for array in (results.weights, results.predictions):
+                if array is not None:
+                    array[:, columns] = np.nan
+        else:
             fits.append(_fit_group(X, Y, X_test, kept, splits, alphas, options, results, columns if apart else None, whole))
     if not fits:
         raise InputError("Input Y contains NaN, and no target has enough rows", where="Y", expected="two observed rows to train on and one to test")
@@ -175,7 +179,7 @@ def auto_alphas(largest: float) -> npt.NDArray[np.float64]:
 
 
 def _results(options: _Options, n_targets: int, n_weights: int, n_test: int, keep_weights: bool, out: Array | None) -> _Results:
-    """Make room for the results; what has too few rows keeps NaN."""
+    """Make room for the results."""
     nan, predicts = np.full(n_targets, np.nan), n_test > 0
     shape = (n_test if predicts else n_weights, n_targets)
     if out is not None and (out.shape != shape or out.dtype != options.dtype or not out.flags.writeable):

@@ -24,7 +24,7 @@ from brainenc.linalg.ridge_kernels import ROW_BLOCK, Design, Factor, cross_of, d
 TOLERANCE = 3e-4  # largest error of an interpolated shrinkage factor, in float32
 FEWEST = 6  # grids shorter than this are not interpolated
 _ENOUGH = 0.8  # nor those that need more than this share of their penalties as nodes
-_BUFFER = 2_000_000  # numbers held while residuals of the nodes are multiplied
+_BUFFER = 1_000_000  # numbers held while residuals of the nodes are multiplied
 Floats = npt.NDArray[np.float64]
 
 

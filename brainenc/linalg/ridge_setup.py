@@ -166,8 +166,9 @@ def _plan(shape: Shape, cv: Splits | str | None, memory: str | int | float | Non
         per_group, n_groups = b * side * (side + 2 * n_held) + 8 * (n_train + 2 * n_held), len(cv)
         n_nodes = n_alphas if b == 4 and n_alphas >= folds.FEWEST and not shape.hybrid else 1
         n_probe = min(n_held, 2 * side)
-        fixed += b * n_held * (2 * p if primal else n) + b * (n_nodes + 1) * n_probe * side
-        fixed += 3 * b * n_nodes * n_probe * min(folds.node_width(n_probe, n_nodes), shape.n_targets) * (n_nodes > 1)
+        gathered = max(min(len(train), n - len(train)) for train, _ in cv)  # rows whose products are taken off, or summed
+        fixed += b * (gathered * p * resident if primal else n_held * n) + b * (n_nodes + 1) * n_probe * side
+        fixed += 2 * b * n_nodes * n_probe * min(folds.node_width(n_probe, n_nodes), shape.n_targets) * (n_nodes > 1)
         per_column += b * (n_train + 4 * n_held) + 2 * b * side + 256 * (b + 8) + 16 * n_alphas
     fixed, per_column, per_group = (int(_HEAP * part) for part in (fixed, per_column, per_group))
     return plan_chunks(
@@ -177,4 +178,4 @@ def _plan(shape: Shape, cv: Splits | str | None, memory: str | int | float | Non
 
 def _width(n_rows: int) -> int:
     """Return how many columns are read at once for statistics."""
-    return min(max(4_000_000 // max(n_rows, 1), 16), 1024)
+    return min(max(1_000_000 // max(n_rows, 1), 16), 1024)
