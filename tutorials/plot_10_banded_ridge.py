@@ -91,4 +91,5 @@ planted = brain.targets.groupby("roi", sort=False)["driver"].first()
 for roi, driver in planted.items():
     mine = unique[unique["roi"] == roi].set_index("spaces")
     best = mine["value"].idxmax()
-    print(f"{roi:4s} planted {driver:28s} largest unique part: {best:9s} {mine.loc[best, 'value']:.3f} [{mine.loc[best, 'ci_low']:.3f}, {mine.loc[best, 'ci_high']:.3f}]")
+    value, low, high = mine.loc[best, ["value", "ci_low", "ci_high"]]
+    print(f"{roi:4s} planted {driver:24s} largest unique part: {best:9s} {value:.3f} [{low:.3f}, {high:.3f}]")

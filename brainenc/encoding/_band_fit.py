@@ -71,43 +71,71 @@ class Fitted:
         out[self.choice < 0] = np.nan
         return out
 
-    def by_band(self, X: Array, rows: slice) -> Iterator[Array]:
+    @property
+    def model(self) -> BandModel:
+        """What predicts."""
+        prepared = self.prepared
+        X = None if prepared.form == "primal" else prepared.X
+        return BandModel(X, prepared.bands, prepared.x_mean, self.y_mean, self.weights, self.band_weights)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BandModel:
+    """Weights that predict, band by band."""
+
+    X: Array | None  # training rows, kernel form only
+    bands: list[Index]
+    x_mean: Array
+    y_mean: Array
+    weights: Array  # (p, n_targets), or (n, n_targets) in kernel form
+    band_weights: Floats
+
+    def by_band(self, X: Array) -> Iterator[Array]:
         """Yield (n_rows, n_targets) of each band: what its features add to the targets' means."""
-        new, mean, weights = X[rows], self.prepared.x_mean, self.band_weights.astype(self.weights.dtype)
-        for k, columns in enumerate(self.prepared.bands):
+        mean, weights = self.x_mean, self.band_weights.astype(self.weights.dtype)
+        for k, columns in enumerate(self.bands):
             if not weights[:, k].any():
-                yield np.zeros((len(new), self.prepared.n_targets), dtype=self.weights.dtype)
+                yield np.zeros((len(X), len(self.y_mean)), dtype=self.weights.dtype)
                 continue
-            if self.prepared.form == "primal":
-                yield (new[:, columns] - mean[columns]) @ self.weights[columns]
+            if self.X is None:
+                yield (X[:, columns] - mean[columns]) @ self.weights[columns]
                 continue
-            kernel = np.zeros((len(new), len(self.prepared.X)), dtype=self.weights.dtype)
+            kernel = np.zeros((len(X), len(self.X)), dtype=self.weights.dtype)
             for start in range(0, len(columns), _BLOCK):
                 part = columns[start : start + _BLOCK]
-                kernel += (new[:, part] - mean[part]) @ (self.prepared.X[:, part] - mean[part]).T
+                kernel += (X[:, part] - mean[part]) @ (self.X[:, part] - mean[part]).T
             yield kernel @ (self.weights * weights[:, k])
+
+    def parts(self, X: Array) -> Array:
+        """Return what every band adds, (n_bands, n_rows, n_targets)."""
+        out = np.empty((len(self.bands), len(X), len(self.y_mean)), dtype=self.weights.dtype)
+        for start in range(0, len(X), _BLOCK):
+            rows = slice(start, start + _BLOCK)
+            for k, part in enumerate(self.by_band(X[rows])):
+                out[k, rows] = part
+        return out
 
     def predict(self, X: Array) -> Array:
         """Return predictions (n_rows, n_targets)."""
-        out = np.empty((len(X), self.prepared.n_targets), dtype=self.weights.dtype)
+        out = np.empty((len(X), len(self.y_mean)), dtype=self.weights.dtype)
         for start in range(0, len(X), _BLOCK):
             rows = slice(start, start + _BLOCK)
             out[rows] = self.y_mean
-            for part in self.by_band(X, rows):
+            for part in self.by_band(X[rows]):
                 out[rows] += part
         return out
 
     def coefficients(self) -> Array:
         """Return the weights of the features, (n_features, n_targets)."""
-        if self.prepared.form == "primal":
+        if self.X is None:
             return self.weights
-        X, mean, weights = self.prepared.X, self.prepared.x_mean, self.band_weights.astype(self.weights.dtype)
-        out = np.empty((X.shape[1], self.prepared.n_targets), dtype=self.weights.dtype)
-        for k, columns in enumerate(self.prepared.bands):
+        mean, weights = self.x_mean, self.band_weights.astype(self.weights.dtype)
+        out = np.empty((self.X.shape[1], len(self.y_mean)), dtype=self.weights.dtype)
+        for k, columns in enumerate(self.bands):
             dual = self.weights * weights[:, k]
             for start in range(0, len(columns), _BLOCK):
                 part = columns[start : start + _BLOCK]
-                out[part] = (X[:, part] - mean[part]).T @ dual
+                out[part] = (self.X[:, part] - mean[part]).T @ dual
         return out
 
 
@@ -181,7 +209,7 @@ def _move_means(prepared: Prepared, out: Fitted) -> None:
     """Add to the targets' means what follows from centring features with the first group's means rather than with their own."""
     for part in prepared.parts[1:]:
         point = part.design.mean.astype(prepared.X.dtype)[None]
-        moved = sum(one[0] for one in out.by_band(point, slice(0, 1)))  # the prediction at a group's own means is its mean
+        moved = sum(one[0] for one in out.model.by_band(point))  # the prediction at a group's own means is its mean
         out.y_mean[part.targets.columns] -= moved[part.targets.columns]  # type: ignore[index]
 
 

@@ -81,7 +81,7 @@ def _banded(model: BandedRidge, data: Data, subsets: list[list[int]]) -> Iterato
     prepared = _prepared(model, data, cv)
     for members in subsets:
         fitted = search_bands(prepared, lambda design, members=members: search_subset(model, search, design, members), alphas=alphas, full=model.full)  # type: ignore[misc]
-        yield np.stack(list(fitted.by_band(data.X_test, slice(None)))).astype(np.float64)
+        yield fitted.model.parts(data.X_test).astype(np.float64)
 
 
 def _stacked(model: Stacking, data: Data, subsets: list[list[int]]) -> Iterator[Floats]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -13,10 +14,11 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from brainenc.core.checks import one_of
 from brainenc.core.errors import BrainencWarning, InputError
 from brainenc.core.rng import check_seed
-from brainenc.encoding._band_fit import Fitted, positive, prepare, search_bands
+from brainenc.encoding._band_fit import BandModel, Fitted, positive, prepare, search_bands
 from brainenc.encoding._band_search import Guided, Listed, Within, first_weights, random_weights
 from brainenc.encoding._bands import labels_of, resolve_bands
 from brainenc.encoding.ridge import _folds, _grid, _keep_names, _targets, _weights
+from brainenc.encoding.saving import Savable
 
 if TYPE_CHECKING:
     from brainenc.linalg.banded import BandDesign
@@ -25,10 +27,9 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
 _KEPT = 16
-_ROWS = 4096
 
 
-class BandedRidge(RegressorMixin, BaseEstimator):
+class BandedRidge(Savable, RegressorMixin, BaseEstimator):
     """Linear regression in which every band of features has a penalty of its own, for every target.
 
     ``W_v, b_v = argmin sum_i s_i (y_iv - b_v - sum_k x_ik . w_k)^2 + alpha_v sum_k |w_k|^2 / g_vk`` with band weights ``g_v`` on the
@@ -80,7 +81,7 @@ class BandedRidge(RegressorMixin, BaseEstimator):
         Formed when asked for.
     intercept_ : ndarray, (n_targets,), or float where y is 1-D
     bands_ : dict of str to ndarray
-        Columns of each band.
+        Columns of each band, ascending.
     edge_fraction_, edge_counts_, solver_, plan_, n_features_in_, feature_names_in_, target_names_
         As in `Ridge`.
     n_iter_ : int
@@ -108,6 +109,16 @@ class BandedRidge(RegressorMixin, BaseEstimator):
     >>> bool((model.band_weights_[:, 0] > 0.9).all()), model.predict_by_space(X).shape
     (True, (2, 80, 3))
     """
+
+    saved_arrays: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "alpha_": ("targets",), "band_weights_": ("targets", "bands"), "cv_scores_": ("targets",), "candidates_": ("tried", "bands"),
+        "search_scores_": ("tried", "targets"), "_x_mean": ("features",), "_y_mean": ("targets",), "_band_of": ("features",),
+        "_weights": ("features", "targets"), "_dual": ("samples", "targets"), "_X_fit": ("samples", "features"), "_favourites": ("kept", "bands"),
+    }  # fmt: skip
+    saved_either: ClassVar[tuple[tuple[str, ...], ...]] = (("_weights",), ("_dual", "_X_fit"))
+    saved_plain: ClassVar[tuple[str, ...]] = (
+        "solver_", "plan_", "edge_counts_", "edge_fraction_", "n_iter_", "intercept_", "_is_1d", "_band_names",
+    )  # fmt: skip
 
     def __init__(
         self, bands: Any = None, alphas: Any = "auto", *,
@@ -168,7 +179,6 @@ class BandedRidge(RegressorMixin, BaseEstimator):
         if np.isnan(fitted.alpha).any():
             n = int(np.isnan(fitted.alpha).sum())
             warnings.warn(f"{n} of {Y.shape[1]} targets have too few rows without NaN: their numbers are NaN", BrainencWarning, stacklevel=2)
-        self._formed: Array | None = None
         self._keep(fitted, bands, is_1d)
         _keep_names(self, y)
         return self
@@ -181,7 +191,7 @@ class BandedRidge(RegressorMixin, BaseEstimator):
         X : array_like, (n_samples, n_features)
         """
         check_is_fitted(self)
-        out = self._fitted.predict(self._new(X))
+        out = self._model().predict(self._new(X))
         return out[:, 0] if self._is_1d else out
 
     def predict_by_space(self, X: Any, *, intercept: bool = True) -> Array:
@@ -200,23 +210,25 @@ class BandedRidge(RegressorMixin, BaseEstimator):
             In the order of ``bands_``.
         """
         check_is_fitted(self)
-        X = self._new(X)
-        out = np.empty((len(self.bands_), len(X), len(self._fitted.y_mean)), dtype=X.dtype)
-        for start in range(0, len(X), _ROWS):
-            rows = slice(start, start + _ROWS)
-            for k, part in enumerate(self._fitted.by_band(X, rows)):
-                out[k, rows] = part
+        out = self._model().parts(self._new(X))
         if intercept:
-            out += self._fitted.y_mean / len(out)
+            out += self._y_mean / len(out)
         return out[:, :, 0] if self._is_1d else out
 
     @property
     def coef_(self) -> Array:
         """Weights of the features, formed on first use."""
         check_is_fitted(self)
-        if self._formed is None:
-            self._formed = self._fitted.coefficients()
-        return self._formed[:, 0] if self._is_1d else self._formed.T
+        formed: Array | None = getattr(self, "_formed", None)
+        coef = self._model().coefficients() if formed is None else formed
+        self._formed = coef
+        return coef[:, 0] if self._is_1d else coef.T
+
+    @property
+    def bands_(self) -> dict[str, npt.NDArray[np.intp]]:
+        """Columns of each band, by name."""
+        check_is_fitted(self)
+        return {name: np.flatnonzero(self._band_of == i) for i, name in enumerate(self._band_names)}
 
     def for_features(self, space: FeatureSpace, where: str) -> BandedRidge:
         """Return a copy whose bands are read from the features' table, where this one's are None or the name of a column.
@@ -250,8 +262,16 @@ class BandedRidge(RegressorMixin, BaseEstimator):
         return alphas, cv, search
 
     def _keep(self, fitted: Fitted, bands: dict[str, npt.NDArray[np.intp]], is_1d: bool) -> None:
-        self._fitted, self._is_1d, self.bands_ = fitted, is_1d, bands
-        self.alpha_, self.band_weights_, self.cv_scores_ = fitted.alpha, fitted.band_weights, fitted.cv_scores
+        model = fitted.model
+        self._is_1d, self._band_names = is_1d, tuple(bands)
+        self.__dict__.pop("_formed", None)
+        self._band_of = np.empty(len(model.x_mean), dtype=np.int64)
+        for i, columns in enumerate(bands.values()):
+            self._band_of[columns] = i
+        self._x_mean, self._y_mean, self._X_fit = model.x_mean, model.y_mean, model.X
+        self._weights: Array | None = model.weights if model.X is None else None
+        self._dual: Array | None = None if model.X is None else model.weights
+        self.alpha_, self.band_weights_, self.cv_scores_ = fitted.alpha, model.band_weights, fitted.cv_scores
         self.candidates_, self.search_scores_, self.n_iter_ = fitted.candidates, 1.0 - fitted.history, len(fitted.candidates)
         self.solver_, self.plan_ = fitted.prepared.form, fitted.plan
         used = np.bincount(fitted.choice[fitted.choice >= 0], minlength=len(fitted.candidates))
@@ -261,14 +281,16 @@ class BandedRidge(RegressorMixin, BaseEstimator):
             counted[part.targets.columns] &= ~part.targets.constant
         self.edge_counts_ = int((fitted.edge[counted] < 0).sum()), int((fitted.edge[counted] > 0).sum())
         self.edge_fraction_ = sum(self.edge_counts_) / max(int(counted.sum()), 1)
-        intercept = np.zeros_like(fitted.y_mean)
-        if self.fit_intercept:
-            origin = np.zeros((1, fitted.prepared.X.shape[1]), dtype=fitted.prepared.X.dtype)
-            intercept = fitted.predict(origin)[0]
+        origin = np.zeros((1, len(model.x_mean)), dtype=model.x_mean.dtype)
+        intercept = model.predict(origin)[0] if self.fit_intercept else np.zeros_like(model.y_mean)
         self.intercept_: Any = intercept[0] if is_1d else intercept
 
+    def _model(self) -> BandModel:
+        weights = self._weights if self._dual is None else self._dual
+        return BandModel(self._X_fit, list(self.bands_.values()), self._x_mean, self._y_mean, weights, self.band_weights_)  # type: ignore[arg-type]
+
     def _new(self, X: Any) -> Array:
-        return self._features(X, reset=False).astype(self._fitted.weights.dtype, copy=False)
+        return self._features(X, reset=False).astype(self._x_mean.dtype, copy=False)
 
     def _features(self, X: Any, *, reset: bool) -> Array:
         try:

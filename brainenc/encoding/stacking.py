@@ -109,7 +109,7 @@ class Stacking(RegressorMixin, BaseEstimator):
         self.alphas_ = np.stack([one.alpha for one in self._stack.fits], axis=1)
         self.space_scores_ = np.stack([one.cv_scores for one in self._stack.fits], axis=1)
         self.cv_scores_ = self._stack.scores(self.weights_)
-        coef = sum(one.coefficients() * w.astype(X.dtype) for one, w in zip(self._stack.fits, self.weights_.T, strict=True))
+        coef = sum(one.model.coefficients() * w.astype(X.dtype) for one, w in zip(self._stack.fits, self.weights_.T, strict=True))
         self.coef_: Any = coef[:, 0] if self._is_1d else coef.T  # type: ignore[index, union-attr]
         intercept = self._predict(np.zeros((1, X.shape[1]), dtype=X.dtype))[0] if self.fit_intercept else np.zeros(Y.shape[1], dtype=X.dtype)
         self.intercept_: Any = intercept[0] if self._is_1d else intercept
@@ -205,7 +205,7 @@ class Stack:
 
     def parts(self, X: Array) -> Array:
         """Return what each band's own model adds to the training means, (k, n_samples, n_targets)."""
-        return np.stack([one.predict(X) - one.y_mean for one in self.fits])
+        return np.stack([one.model.parts(X).sum(axis=0) for one in self.fits])
 
 
 def stack(prepared: Prepared, alphas: Floats | None) -> Stack:

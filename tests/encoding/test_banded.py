@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from sklearn.model_selection import GroupKFold
 
 import brainenc as be
 from brainenc.core.errors import BrainencWarning, InputError
-from brainenc.encoding import BandedRidge, Ridge, Stacking, join
+from brainenc.encoding import BandedRidge, Ridge, Stacking, join, load_model
 
 SIZES = [5, 8, 11]
 GRID = np.logspace(-2, 4, 13)
@@ -182,6 +183,19 @@ def test_chunks_dtype_and_warm_starts() -> None:
     again = warm.fit(X + 1e-3 * X**2, Y)
     np.testing.assert_allclose(again.candidates_[2], favourite)
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(again)).predict(X), again.predict(X))
+
+
+@pytest.mark.parametrize("solver", ["primal", "kernel"])
+def test_a_saved_model_predicts_the_same_numbers(solver: str, tmp_path: Path) -> None:
+    X, Y = case()
+    model = BandedRidge(list(np.repeat(["a", "b", "c"], SIZES)), n_iter=8, solver=solver).fit(X, Y)
+    again = load_model(model.save(tmp_path / "model", provenance={"subject": "01"}))
+    np.testing.assert_array_equal(again.predict(X), model.predict(X))
+    np.testing.assert_array_equal(again.predict_by_space(X), model.predict_by_space(X))
+    np.testing.assert_array_equal(again.coef_, model.coef_)
+    assert list(again.bands_) == ["a", "b", "c"] and again.get_params() == model.get_params()
+    warm = again.set_params(warm_start=True).fit(X, Y)
+    np.testing.assert_array_equal(warm.candidates_[2], model._favourites[0])
 
 
 def test_groups_and_pairs_are_followed() -> None:
