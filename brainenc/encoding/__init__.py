@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from brainenc.encoding.hierarchy import distances_to, spatial_score, temporal_score
     from brainenc.encoding.inference import bootstrap, compare, permutation_test
     from brainenc.encoding.partitioning import partition_variance, product_measure
+    from brainenc.encoding.projecting import average_subjects, project, read_mapper
     from brainenc.encoding.ridge import Ridge, RidgePath, fit_path
     from brainenc.encoding.saving import load_model
     from brainenc.encoding.score import score_layers
@@ -40,6 +41,7 @@ _WHERE = {
     "RidgePath": "ridge",
     "Stacking": "stacking",
     "VariancePartition": "_partition",
+    "average_subjects": "projecting",
     "best_layer": "selecting",
     "bootstrap": "inference",
     "cluster_test": "across",
@@ -59,6 +61,8 @@ _WHERE = {
     "partition_variance": "partitioning",
     "permutation_test": "inference",
     "product_measure": "partitioning",
+    "project": "projecting",
+    "read_mapper": "projecting",
     "relate": "behaviour",
     "score_layers": "score",
     "sign_flip_test": "across",
@@ -76,6 +80,7 @@ __all__ = [
     "RidgePath",
     "Stacking",
     "VariancePartition",
+    "average_subjects",
     "best_layer",
     "bootstrap",
     "cluster_test",
@@ -95,6 +100,8 @@ __all__ = [
     "partition_variance",
     "permutation_test",
     "product_measure",
+    "project",
+    "read_mapper",
     "relate",
     "score_layers",
     "sign_flip_test",
