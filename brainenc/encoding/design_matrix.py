@@ -44,7 +44,8 @@ def design(
     - ``delays``: finite impulse response; block d of the columns holds the features at t − d: of events, the share of the
       scan's interval that each fills (an event without duration counts 1 in its interval); of onset-timed rows, ``resample``.
 
-    Nothing crosses a run boundary; before the first event the features are zero.
+    Nothing crosses a run boundary; before the first event the features are zero. Where features are many, ``delays=[0]`` and then
+    `compact_delays` give the same ridge without the wide matrix.
 
     Parameters
     ----------

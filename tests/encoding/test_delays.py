@@ -69,6 +69,16 @@ def test_nothing_crosses_a_run_in_compact_features(scans):
     np.testing.assert_allclose(grams[0], grams[1], atol=1e-9)
 
 
+def test_events_need_no_delayed_matrix_either(rng):
+    onset = [0.0, 5.0, 16.0, 30.0, 1.0, 13.0]
+    events = {"onset": onset, "duration": [4.0, 2.0, 3.0, 0.0, 2.5, 2.0], "stimulus_id": list("abcabc"), "run": [1] * 4 + [2] * 2}
+    brain = be.Responses(np.zeros((35, 1)), {"run": [1] * 20 + [2] * 15}, t_r=2.0, events=events)
+    layer = be.FeatureSpace(rng.standard_normal((3, 40)), {"stimulus_id": list("abc")})
+    wide = be.design(layer, brain, delays=LAGS).values
+    Z = compact_delays(be.design(layer, brain, delays=[0.0]), LAGS, step=2.0).values
+    np.testing.assert_allclose(Z @ Z.T, wide @ wide.T, atol=1e-10)
+
+
 def test_weights_scale_the_blocks_of_a_design(rng):
     events = {"onset": [4.0, 20.0], "duration": [4.0, 2.0], "stimulus_id": ["a", "b"], "run": [1, 1]}
     brain = be.Responses(np.zeros((20, 1)), {"run": [1] * 20}, t_r=2.0, events=events)

@@ -10,7 +10,7 @@ import pytest
 
 import brainenc as be
 from brainenc.core.errors import BrainencWarning, DataError, InputError, NotFoundError
-from brainenc.loaders import load_fmriprep
+from brainenc.loaders import load_fmriprep, single_trial_betas
 
 _spec = importlib.util.spec_from_file_location("fmriprep_tree", Path(__file__).with_name("fmriprep_tree.py"))
 tree_module = importlib.util.module_from_spec(_spec)
@@ -194,3 +194,14 @@ def test_values_are_untouched_unless_asked(tree):
     brain = load_fmriprep(tree.root, **MNI)
     assert brain.values.dtype == np.float32 and abs(float(brain.values.mean()) - 100) < 1
     assert isinstance(brain.events, pd.DataFrame)
+
+
+def test_what_was_loaded_and_its_betas_can_be_kept(tree, tmp_path):
+    brain = load_fmriprep(tree.root, **MNI, confounds=["trans_x"], rest=["rest"], trim=(1, 0))
+    betas = single_trial_betas(brain, drift=None)
+    for one in (brain, betas):
+        again = be.read(one.save(tmp_path / "one.npz"))
+        np.testing.assert_array_equal(again.values, one.values)
+        assert again.samples.equals(one.samples) and again.provenance["frame_time"] == 0.9
+    assert be.read(tmp_path / "one.npz").provenance["betas"]["method"] == "lss"
+    assert be.read(brain.save(tmp_path / "brain.npz")).provenance["cleaned"] == brain.provenance["cleaned"]
