@@ -11,7 +11,18 @@ import pandas as pd
 
 from brainenc.core.checks import examples, one_of
 from brainenc.core.errors import BrainencError, InputError
-from brainenc.encoding._resampled import BOOTSTRAPS, SUMMARIES, cells, is_crossed, layer_draws, need_predictions, paired_interval, reblocked, summarised
+from brainenc.encoding._resampled import (
+    BOOTSTRAPS,
+    CROSSED,
+    SUMMARIES,
+    cells,
+    is_crossed,
+    layer_draws,
+    need_predictions,
+    paired_interval,
+    reblocked,
+    summarised,
+)
 from brainenc.metrics.resample import bootstrap_folds, n_units
 from brainenc.nouns.scores import Scores
 
@@ -60,7 +71,8 @@ def best_layer(
     Notes
     -----
     ``score`` is that of a winner, chosen on the same rows: report ``nested_score``. The interval is that of the pair at hand; a layer is not
-    distinct from a rival because it won. Peers report the maximum over layers as it is, which lies above zero in pure noise.
+    distinct from a rival because it won. For folds that train one another draws are spread by √2 about the scores, see `bootstrap`.
+    Peers report the maximum over layers as it is, which lies above zero in pure noise.
 
     Examples
     --------
@@ -105,12 +117,14 @@ def _ranked(labels: pd.DataFrame, names: list[str], point: Floats, draws: Floats
     known, two = np.isfinite(point).any(axis=0), np.isfinite(point).sum(axis=0) > 1
     first, second = order[:2]
     cell = np.arange(point.shape[1])
+    if crossed:
+        draws = point[:, None] + CROSSED * (draws - point[:, None])
     winners = np.argmax(np.where(np.isfinite(draws), draws, -np.inf), axis=0)  # (n, n_cells)
     drawn = np.asarray(np.isfinite(draws).any(axis=0))
     share = (drawn & (winners == first)).sum(axis=0) / np.maximum(drawn.sum(axis=0), 1)
     difference = point[first, cell] - point[second, cell]
     paired = draws[first, :, cell].T - draws[second, :, cell].T
-    low, high, _ = paired_interval(difference, paired, many, crossed=crossed)
+    low, high, _ = paired_interval(difference, paired, many, crossed=False)  # the draws are spread already
     ends = [np.percentile(depths[winners[drawn[:, c], c]], (2.5, 97.5)) if drawn[:, c].any() else (np.nan, np.nan) for c in cell]
     text, blank = np.array(names, dtype=object), lambda values, here: np.where(here, values, np.nan)
     return labels.assign(
