@@ -94,7 +94,7 @@ def units(name_or_path: str | Path) -> list[dict[str, str | None]]:
         for subject in found.subjects:
             if limits and limits.subjects and subject not in limits.subjects:
                 continue
-            for session in found.sessions(subject) or (None,):
+            for session in (None,) if found.join_sessions else (found.sessions(subject) or (None,)):
                 if not (limits and limits.sessions and session not in limits.sessions):
                     listed.append({"subject": subject, "session": session, "variant": variant})
     return listed
@@ -124,7 +124,8 @@ def choose(found: Manifest, subject: Any = None, session: Any = None, variant: A
     sessions = [s for s in found.sessions(chosen) if not (limits and limits.sessions and s not in limits.sessions)]
     if not sessions and session is not None:
         raise InputError(f"{found.name} has no sessions", where=f"subject {chosen}", got=f"session={session!r}")
-    return {**wanted, "subject": chosen, "session": _one("session", session, sessions, found) if sessions else None, "variant": variant}
+    known = [None, *sessions] if found.join_sessions else sessions  # joined, no session means all of them
+    return {**wanted, "subject": chosen, "session": _one("session", session, known, found) if sessions else None, "variant": variant}
 
 
 def describe(name_or_path: str | Path) -> str:

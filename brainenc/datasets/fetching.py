@@ -11,7 +11,7 @@ from urllib.parse import quote
 from brainenc.core.checks import human_bytes
 from brainenc.core.errors import DataError, InputError
 from brainenc.datasets.catalogue import choose, is_catalogued, manifest
-from brainenc.datasets.places import folders
+from brainenc.datasets.places import folders, how_to_get
 from brainenc.datasets.schema import Manifest, SourceFile
 from brainenc.datasets.templates import inside
 from brainenc.io import archive
@@ -71,6 +71,10 @@ def fetch_plan(
         )  # fmt: skip
     if not found.sources:
         raise DataError(f"the manifest of {found.name} names no source to download from", where=found.file)
+    if not any(source.files for source in found.sources):
+        raise DataError(
+            f"{found.name} is not downloaded here: nobody has noted the checksums of its files", where=found.sources[0].base, fix=how_to_get(found)
+        )
     _check_unit(found, subject, session, variant)
     folder = _target(found, root)
     files, unpack = [], []

@@ -19,7 +19,7 @@ from brainenc.datasets.places import Unit, context, find_folder
 from brainenc.datasets.read_events import read_confounds
 from brainenc.datasets.read_rdms import read_rdms
 from brainenc.datasets.read_responses import read_responses
-from brainenc.datasets.read_stimuli import read_stimuli
+from brainenc.datasets.read_stimuli import only_shown, read_stimuli, stimuli_of
 from brainenc.datasets.schema import Manifest
 from brainenc.datasets.verifying import verify_files
 from brainenc.nouns import RDMs, Responses, StimulusSet
@@ -100,7 +100,13 @@ def load(
 def _read(spec: Manifest, unit: Unit, root: str | Path | None) -> Loaded:
     folder = find_folder(spec, unit, root)
     verify_files(spec, unit, folder)
-    values = context(unit)
+    values = context(spec, unit)
+    assert spec.stimuli is not None
+    if spec.stimuli.from_samples is not None:
+        responses = read_responses(spec, folder, unit, None)
+        where = f"{spec.name}.stimuli.from_samples"
+        shown = stimuli_of(responses.samples if responses.events is None else responses.events, spec.stimuli.from_samples, where)
+        return _completed(spec, folder, unit, read_stimuli(spec, folder, values, shown), responses)
     stimuli = read_stimuli(spec, folder, values)
     if spec.kind == "stimuli":
         return Loaded(stimuli)
@@ -110,9 +116,16 @@ def _read(spec: Manifest, unit: Unit, root: str | Path | None) -> Loaded:
             rdms = rdms.where(subject=unit["subject"])
         return Loaded(stimuli, rdms=replace(rdms, provenance={**rdms.provenance, **_provenance(spec, unit)}))
     responses = read_responses(spec, folder, unit, stimuli)
+    if spec.stimuli.only_shown:
+        stimuli = only_shown(stimuli, responses.samples if responses.events is None else responses.events)
+    return _completed(spec, folder, unit, stimuli, responses)
+
+
+def _completed(spec: Manifest, folder: Path, unit: Unit, stimuli: StimulusSet, responses: Responses) -> Loaded:
+    """Return what was read with confounds, and with what is known and missing noted."""
     if spec.confounds is not None:
         runs = run_list(spec.responses.runs, spec.name) if spec.responses else ()
-        extra = read_confounds(spec, responses.n_samples, folder, values, runs)
+        extra = read_confounds(spec, responses.n_samples, folder, context(spec, unit), runs)
         responses = replace(responses, samples=pd.concat([responses.samples, extra], axis=1))
     facts: dict[str, Any] = {**responses.provenance, **_provenance(spec, unit)}
     n_missing, n_touched = count_missing(responses.values)

@@ -10,8 +10,9 @@ import pandas as pd
 
 from brainenc.core.checks import examples
 from brainenc.core.errors import DataError, InputError
+from brainenc.core.selection import select
 from brainenc.datasets.columns import add_columns
-from brainenc.datasets.places import resolve
+from brainenc.datasets.places import Unit, context, resolve
 from brainenc.datasets.schema import EventsSpec, Manifest
 from brainenc.datasets.templates import field_names
 from brainenc.loaders.tables import load_table
@@ -19,7 +20,7 @@ from brainenc.nouns.tables import need_column
 
 
 def read_events(
-    manifest: Manifest, samples: pd.DataFrame, folder: Path, values: Mapping[str, object], runs: tuple[int, ...]
+    manifest: Manifest, samples: pd.DataFrame, folder: Path, units: list[Unit], runs: tuple[int, ...]
 ) -> pd.DataFrame:
     """Return onset (s from the run's start), duration (s), stimulus_id, run and whatever else the table holds.
 
@@ -31,8 +32,9 @@ def read_events(
     spec = manifest.events
     assert spec is not None
     where = f"{manifest.name}.events"
-    table = _from_samples(samples, spec, where) if spec.from_column else _from_files(spec, folder, values, runs, where)
-    table = add_columns(table, spec.columns, f"{where}.columns")
+    table = _from_samples(samples, spec, where) if spec.from_column else _from_files(spec, folder, [context(manifest, unit) for unit in units], runs, where)
+    if spec.from_column:
+        table = add_columns(table, spec.columns, f"{where}.columns")
     recorded = pd.unique(samples["run"])
     if "run" not in table:
         if len(recorded) != 1:
@@ -77,15 +79,21 @@ def _run_name(run: object) -> str:
     return str(int(text)) if text.isdigit() else text
 
 
-def _from_files(spec: EventsSpec, folder: Path, values: Mapping[str, object], runs: tuple[int, ...], where: str) -> pd.DataFrame:
-    if "run" not in field_names(spec.path):
-        return load_table(folder / resolve(spec.path, values, f"{where}.path"), names=spec.names, rename=spec.rename)
-    parts = [
-        load_table(folder / resolve(spec.path, {**values, "run": run}, f"{where}.path"), names=spec.names, rename=spec.rename).assign(
-            run=run
-        )
-        for run in runs
-    ]
+def _from_files(spec: EventsSpec, folder: Path, sessions: list[dict[str, object]], runs: tuple[int, ...], where: str) -> pd.DataFrame:
+    """Return the events of every file; a file per session is that session's only run unless there is one per run too."""
+    fields = field_names(spec.path)
+    rows = sessions if "session" in fields else sessions[:1]
+    rows = [{**row, "run": run} for row in rows for run in runs] if "run" in fields else rows
+    parts = []
+    for row in rows:
+        table = load_table(folder / resolve(spec.path, row, f"{where}.path"), names=spec.names, rename=spec.rename)
+        if spec.where:
+            table = table.iloc[select(table, spec.where)]
+        if "run" in fields:
+            table = table.assign(run=row["run"])
+        elif "session" in fields and "run" not in table:
+            table = table.assign(run=row["session"])
+        parts.append(add_columns(table, spec.columns, f"{where}.columns", fields=[row] * len(table)))
     return pd.concat(parts, ignore_index=True)
 
 

@@ -12,43 +12,49 @@ import pandas as pd
 
 from brainenc.core.checks import examples
 from brainenc.core.errors import DataError, InputError
-from brainenc.datasets.columns import add_arrays, add_columns
+from brainenc.datasets.columns import add_arrays, add_columns, named
 from brainenc.datasets.parsing import run_list
-from brainenc.datasets.places import Unit, context, resolve
+from brainenc.datasets.places import Unit, context, resolve, session_units, sides_of
 from brainenc.datasets.read_events import read_events
 from brainenc.datasets.read_targets import read_targets
 from brainenc.datasets.schema import Manifest, ResponsesSpec
 from brainenc.datasets.templates import field_names, fill
 from brainenc.loaders.arrays import join_rows, load_array
+from brainenc.loaders.bdata import load_bdata
 from brainenc.loaders.cifti import load_cifti
 from brainenc.loaders.nifti import load_nifti
-from brainenc.loaders.surface import load_surface
+from brainenc.loaders.surface import load_surface, surface_labels
 from brainenc.loaders.tables import load_table
+from brainenc.loaders.voxels import load_voxels
 from brainenc.nouns.responses import Responses
+from brainenc.nouns.spaces import SurfaceSpace
 from brainenc.nouns.stimuli import StimulusSet
+from brainenc.nouns.tables import need_column, positions_of
 
 
-def read_responses(manifest: Manifest, folder: Path, unit: Unit, stimuli: StimulusSet) -> Responses:
-    """Return the responses of one unit, with every stimulus_id known to ``stimuli``."""
+def read_responses(manifest: Manifest, folder: Path, unit: Unit, stimuli: StimulusSet | None) -> Responses:
+    """Return the responses of one unit, with every stimulus_id known to ``stimuli`` (None where the samples are the only list of them)."""
     spec = manifest.responses
     assert spec is not None
-    values = context(unit)
     runs = run_list(spec.runs, f"{manifest.name}.responses.runs")
-    raw = _read_files(manifest, spec, folder, values, runs)
-    samples = _samples(manifest, raw, folder, unit, stimuli)
+    units = session_units(manifest, unit)
+    raw, sizes = _read_sessions(manifest, spec, folder, units, runs)
+    samples = _samples(manifest, raw, folder, units, sizes, stimuli)
     for column in ("subject", "session"):
         if column not in samples and unit.get(column) is not None:
             samples[column] = unit[column]
-    targets, space = read_targets(manifest, raw, folder, values)
+    targets, space = read_targets(manifest, raw, folder, context(manifest, units[0]))
     series = spec.t_r is not None or spec.sampling_rate is not None
     if series:
         samples = _with_time(samples, spec)
+    events = read_events(manifest, samples, folder, units, runs) if series and manifest.events else None
     responses = Responses(
         values=raw.values, samples=samples.drop(columns="sample"), targets=targets, space=space, units=spec.units or raw.units, t_r=spec.t_r,
-        sampling_rate=spec.sampling_rate, events=read_events(manifest, samples, folder, values, runs) if series and manifest.events else None,
+        sampling_rate=spec.sampling_rate, events=events,
         name="/".join(part for part in (unit.get("subject"), unit.get("session")) if part), provenance=raw.provenance,
     )  # fmt: skip
-    _check_stimuli(responses, stimuli, manifest.name)
+    if stimuli is not None:
+        check_shown(responses, stimuli, manifest.name)
     return responses
 
 
@@ -64,6 +70,20 @@ def format_of(path: str, given: str | None) -> str:
     return "nifti" if name.endswith((".nii", ".nii.gz", ".hdr", ".img", ".hdr.gz", ".img.gz")) else "array"
 
 
+def _read_sessions(
+    manifest: Manifest, spec: ResponsesSpec, folder: Path, units: list[Unit], runs: tuple[int, ...]
+) -> tuple[Responses, list[int]]:
+    """Return the responses of all sessions below each other, and how many samples each session has."""
+    parts: list[Responses] = []
+    sizes: list[int] = []
+    for unit in units:
+        part = _read_files(manifest, spec, folder, context(manifest, unit), runs)
+        joined = {"session": unit["session"]} if len(units) > 1 else {}
+        parts.append(replace(part, samples=part.samples.assign(sample=part.samples["sample"] + sum(sizes), **joined)))
+        sizes.append(int(part.samples["sample"].max()) + 1)
+    return join_rows(parts, f"{manifest.name}.responses.path"), sizes
+
+
 def _read_files(manifest: Manifest, spec: ResponsesSpec, folder: Path, values: Mapping[str, object], runs: tuple[int, ...]) -> Responses:
     where = f"{manifest.name}.responses.path"
     per_run = "run" in field_names(spec.path)
@@ -72,63 +92,178 @@ def _read_files(manifest: Manifest, spec: ResponsesSpec, folder: Path, values: M
     rows: list[dict[str, object]] = [{**values, "run": run} for run in runs] if per_run else [dict(values)]
     labels = runs if per_run else ()
     kind = format_of(spec.path, spec.format)
+    if kind == "array":
+        return _read_arrays(manifest, spec, folder, rows, labels)
     if kind == "surface":
-        sides = spec.hemispheres or {"left": "lh", "right": "rh"}
         files: dict[str, Any] = {
-            side: [folder / resolve(spec.path, {**row, "hemi": hemi}, where) for row in rows] for side, hemi in sides.items()
+            side: [folder / resolve(spec.path, {**row, "hemi": hemi}, where) for row in rows] for side, hemi in sides_of(spec).items()
         }
-        return load_surface(files, mesh=spec.mesh, runs=labels, t_r=spec.t_r, units=spec.units)
+        raw = load_surface(files, mesh=spec.mesh, runs=labels, t_r=spec.t_r, units=spec.units)
+        return _scaled(_masked_surface(manifest, spec, raw, folder, values), spec.scale)
     paths = [folder / resolve(spec.path, row, where) for row in rows]
     if kind == "nifti":
         mask = folder / resolve(spec.mask, values, f"{manifest.name}.responses.mask") if spec.mask else None
-        return load_nifti(paths, mask=mask, runs=labels, t_r=spec.t_r, units=spec.units)
+        return _scaled(load_nifti(paths, mask=mask, runs=labels, t_r=spec.t_r, units=spec.units), spec.scale)
     if kind == "cifti":
-        return load_cifti(paths, runs=labels, t_r=spec.t_r, units=spec.units)
+        return _scaled(load_cifti(paths, runs=labels, t_r=spec.t_r, units=spec.units), spec.scale)
+    key = spec.key if isinstance(spec.key, str) else "VoxelData"
+    return join_rows([_scaled(load_bdata(path, key=key, units=spec.units), spec.scale) for path in paths], where)
+
+
+def _scaled(raw: Responses, scale: float) -> Responses:
+    if scale == 1.0:
+        return raw
+    return replace(raw, values=raw.values * np.asarray(scale, dtype=raw.values.dtype), provenance={**raw.provenance, "scale": scale})
+
+
+def _masked_surface(manifest: Manifest, spec: ResponsesSpec, raw: Responses, folder: Path, values: Mapping[str, object]) -> Responses:
+    """Return the vertices above 0 of a map per hemisphere."""
+    if not spec.mask:
+        return raw
+    assert isinstance(raw.space, SurfaceSpace)
+    where = f"{manifest.name}.responses.mask"
+    maps = {side: folder / resolve(spec.mask, {**values, "hemi": hemi}, where) for side, hemi in sides_of(spec).items()}
+    inside = surface_labels(maps, raw.space) > 0
+    if not inside.any():
+        raise DataError("mask is empty", where=where, got=spec.mask)
+    return raw.take_targets(inside)
+
+
+def _read_arrays(
+    manifest: Manifest, spec: ResponsesSpec, folder: Path, rows: list[dict[str, object]], labels: tuple[int, ...]
+) -> Responses:
     keys = spec.key if isinstance(spec.key, tuple) else (spec.key,)
     parts: list[Responses] = []
     first = 0  # samples are numbered through all files, so that `sample` is the row of the samples table
-    for path, run in zip(paths, labels or (None,) * len(paths), strict=True):
+    for row, run in zip(rows, labels or (None,) * len(rows), strict=True):
         for position, key in enumerate(keys):
-            part = load_array(
-                path, key=key and fill(key, values, f"{manifest.name}.responses.key"), axes=spec.axes, scale=spec.scale, units=spec.units
-            )
+            part = _read_array(manifest, spec, folder, row, key and fill(key, row, f"{manifest.name}.responses.key"))
             extra: dict[str, Any] = {} if run is None else {"run": run}
             if spec.labels:
                 extra[spec.label_column] = spec.labels[position]
-            samples = part.samples.assign(sample=part.samples["sample"] + first, **extra)
-            first = int(part.samples["sample"].max()) + 1 + first
-            parts.append(replace(part, samples=samples))
-    return join_rows(parts, where)
+            n = int(part.samples["sample"].max()) + 1
+            if spec.run_length and "repeat" not in part.samples:
+                extra["run"] = _run_numbers(part, n, spec.run_length, f"{manifest.name}.responses.run_length")
+            parts.append(replace(part, samples=part.samples.assign(sample=part.samples["sample"] + first, **extra)))
+            first += n
+    return join_rows(parts, f"{manifest.name}.responses.path")
 
 
-def _samples(manifest: Manifest, raw: Responses, folder: Path, unit: Unit, stimuli: StimulusSet) -> pd.DataFrame:
+def _read_array(manifest: Manifest, spec: ResponsesSpec, folder: Path, row: Mapping[str, object], key: str | None) -> Responses:
+    where = f"{manifest.name}.responses.path"
+    if spec.mask:
+        mask = folder / resolve(spec.mask, row, f"{manifest.name}.responses.mask")
+        return load_voxels(folder / resolve(spec.path, row, where), mask, key=key, axes=spec.axes, scale=spec.scale, units=spec.units)
+    if "hemi" in field_names(spec.path):
+        files = {side: folder / resolve(spec.path, {**row, "hemi": hemi}, where) for side, hemi in sides_of(spec).items()}
+        sides: dict[str, Responses] = {
+            side: load_array(files[side], key=key, axes=spec.axes, scale=spec.scale, units=spec.units) for side in ("left", "right") if side in files
+        }
+        return _side_by_side(sides, where)
+    part = load_array(folder / resolve(spec.path, row, where), key=key, axes=spec.axes, scale=spec.scale, units=spec.units)
+    if "repeat" in part.samples and (spec.t_r is not None or spec.sampling_rate is not None):  # a series shown again is another run
+        order = np.argsort(part.samples["repeat"].to_numpy(), kind="stable")
+        part = part.take_rows(order)
+        part = replace(part, samples=part.samples.assign(run=part.samples["repeat"].to_numpy()))
+    return part
+
+
+def _side_by_side(sides: Mapping[str, Responses], where: str) -> Responses:
+    """Return the columns of the left and right file next to each other."""
+    parts = list(sides.values())
+    if len({part.n_samples for part in parts}) > 1:
+        raise DataError("hemispheres have different numbers of samples", where=where, got=[part.n_samples for part in parts])
+    names = [name for part in parts for name in part.provenance["files"]]
+    hemi = np.concatenate([np.full(part.n_targets, side) for side, part in sides.items()])
+    ids = [f"{side[0]}{i}" for side, part in sides.items() for i in range(part.n_targets)]
+    return Responses(
+        values=np.concatenate([part.values for part in parts], axis=1), samples=parts[0].samples, units=parts[0].units,
+        targets=pd.DataFrame({"target_id": ids, "hemi": hemi}), provenance={**parts[0].provenance, "files": names},
+    )  # fmt: skip
+
+
+def _run_numbers(part: Responses, n: int, length: int, where: str) -> Any:
+    if n % length:
+        raise DataError("samples are no whole number of runs", where=where, expected=f"a multiple of {length}", got=n)
+    return part.samples["sample"].to_numpy() // length + 1
+
+
+def _samples(
+    manifest: Manifest, raw: Responses, folder: Path, units: list[Unit], sizes: list[int], stimuli: StimulusSet | None
+) -> pd.DataFrame:
     spec = manifest.responses
     assert spec is not None
-    values = context(unit)
-    runs = run_list(spec.runs, f"{manifest.name}.responses.runs")
+    values = context(manifest, units[0])
     base = raw.samples
     sample = base["sample"].to_numpy()
-    n = int(sample.max()) + 1
     where = f"{manifest.name}.samples"
     extra = manifest.samples
     if extra is not None:
-        table = _sample_table(manifest, folder, values, runs, n)
-        table = add_columns(table, extra.columns, f"{where}.columns")
-        table = add_arrays(table, extra.arrays, folder, values, f"{where}.arrays")
-        if extra.run_offset:
-            if "run" not in table or table["run"].dtype.kind not in "iu":
-                raise InputError("run_offset needs a column run of whole numbers", where=where, got=examples(table.columns, 12))
-            table["run"] = table["run"] + extra.run_offset
+        table = _whole_table(manifest, folder, units, sizes)
         doubled = [c for c in table.columns if c in base.columns]
         base = pd.concat([base.drop(columns=doubled), table.iloc[sample].reset_index(drop=True)], axis=1)
+        if not extra.path:
+            for old in extra.rename.values():
+                need_column(base, old, f"{where}.rename")
+            base = base.rename(columns={old: new for new, old in extra.rename.items()})
+        for column, names in extra.values.items():
+            base[column] = named(need_column(base, column, where).to_numpy(), names, f"{where}.values.{column}")
+        base = _templated(base, extra.columns, values, where)
     if spec.ids:
-        base = base.assign(stimulus_id=_ids(spec, n, stimuli, f"{manifest.name}.responses.ids", values)[sample])
+        base = base.assign(stimulus_id=_ids(spec, sum(sizes), stimuli, f"{manifest.name}.responses.ids", values)[sample])
     if "stimulus_id" not in base.columns and spec.t_r is None and spec.sampling_rate is None:
         raise InputError(
             "nothing says which stimulus each sample is of", where=manifest.name,
             fix='add ids = "stimuli" (same order) or a template to [responses], or a table [samples] with stimulus_id',
         )  # fmt: skip
+    if extra is not None and extra.stimulus_columns and stimuli is not None:
+        base = _with_stimulus_columns(base, stimuli, extra.stimulus_columns, where)
     return base
+
+
+def _with_stimulus_columns(base: pd.DataFrame, stimuli: StimulusSet, columns: tuple[str, ...], where: str) -> pd.DataFrame:
+    rows = positions_of(list(need_column(base, "stimulus_id", where).astype(str)), list(stimuli.ids), "stimulus_ids of the samples", where)
+    return base.assign(**{name: need_column(stimuli.table, name, f"{where}.stimulus_columns").to_numpy()[rows] for name in columns})
+
+
+def _whole_table(manifest: Manifest, folder: Path, units: list[Unit], sizes: list[int]) -> pd.DataFrame:
+    """Return the samples table of all units, one row a sample."""
+    extra = manifest.samples
+    assert extra is not None
+    where = f"{manifest.name}.samples"
+    subject = units[0].get("subject")
+    if manifest.join_sessions and extra.path and "session" not in field_names(extra.path):
+        if len(units) < len(manifest.sessions(subject)):
+            raise InputError("the table of samples runs through all sessions of a subject", where=f"{where}: {extra.path}", fix="leave session out")
+        units, sizes = [{**units[0], "session": None}], [sum(sizes)]
+    runs = run_list(manifest.responses.runs if manifest.responses else None, f"{manifest.name}.responses.runs")
+    tables = []
+    for unit, n in zip(units, sizes, strict=True):
+        values = context(manifest, unit)
+        table = _sample_table(manifest, folder, values, runs, n)
+        constant = {name: value for name, value in extra.columns.items() if not (isinstance(value, str) and "{" in value)}
+        table = add_columns(table, constant, f"{where}.columns")
+        tables.append(add_arrays(table, extra.arrays, folder, values, f"{where}.arrays"))
+    table = tables[0] if len(tables) == 1 else pd.concat(tables, ignore_index=True)
+    if extra.run_offset:
+        if "run" not in table or table["run"].dtype.kind not in "iu":
+            raise InputError("run_offset needs a column run of whole numbers", where=where, got=examples(table.columns, 12))
+        table["run"] = table["run"] + extra.run_offset
+    return table
+
+
+def _templated(base: pd.DataFrame, columns: Mapping[str, Any], values: Mapping[str, object], where: str) -> pd.DataFrame:
+    """Return samples with the columns that are templates of the run."""
+    texts = {name: text for name, text in columns.items() if isinstance(text, str) and "{" in text}
+    if not texts:
+        return base
+    runs = base["run"].to_numpy() if "run" in base else np.ones(len(base), dtype=int)
+    codes, known = pd.factorize(runs)
+    filled = {
+        name: np.array([fill(text, {**values, "run": run, "run_row": row}, f"{where}.columns.{name}") for row, run in enumerate(known)], dtype=object)
+        for name, text in texts.items()
+    }
+    return base.assign(**{name: each[codes] for name, each in filled.items()})
 
 
 def _sample_table(manifest: Manifest, folder: Path, values: Mapping[str, object], runs: tuple[int, ...], n: int) -> pd.DataFrame:
@@ -157,30 +292,35 @@ def _sample_table(manifest: Manifest, folder: Path, values: Mapping[str, object]
     return table
 
 
-def _ids(spec: ResponsesSpec, n: int, stimuli: StimulusSet, where: str, values: Mapping[str, object]) -> Any:
+def _ids(spec: ResponsesSpec, n: int, stimuli: StimulusSet | None, where: str, values: Mapping[str, object]) -> Any:
     if spec.ids != "stimuli":
         return np.array([fill(spec.ids, {**values, "index": spec.start + i}, where) for i in range(n)], dtype=object)
-    if len(stimuli) != n:
+    if stimuli is None:
+        raise InputError("stimuli come from the samples and cannot name them", where=where)
+    listed = stimuli.where(spec.stimuli_where) if spec.stimuli_where else stimuli
+    if len(listed) != n:
         raise DataError(
-            "responses and stimuli have different numbers", where=where, expected=f"{n} stimuli, one per sample", got=f"{len(stimuli)} stimuli",
+            "responses and stimuli have different numbers", where=where, expected=f"{n} stimuli, one per sample", got=f"{len(listed)} stimuli",
             fix="name the stimulus of each sample in a table [samples]",
         )  # fmt: skip
-    return stimuli.ids
+    return listed.ids
 
 
 def _with_time(samples: pd.DataFrame, spec: ResponsesSpec) -> pd.DataFrame:
     step = spec.t_r if spec.t_r is not None else 1.0 / float(spec.sampling_rate or 1.0)
     if "run" not in samples:
-        samples = samples.assign(run=1)
+        samples = samples.assign(run=samples["session"] if "session" in samples else 1)
     return samples.assign(time=samples.groupby("run", sort=False).cumcount().to_numpy() * step)
 
 
-def _check_stimuli(responses: Responses, stimuli: StimulusSet, name: str) -> None:
+def check_shown(responses: Responses, stimuli: StimulusSet, name: str) -> None:
+    """Raise `InputError` when stimuli were shown that are not among the known ones."""
     table = responses.events if responses.events is not None else responses.samples
     if "stimulus_id" not in table:
         return
     shown = pd.unique(table["stimulus_id"].astype(str))
-    lost = [i for i in shown if i not in set(stimuli.ids)]
+    known = set(stimuli.ids)
+    lost = [i for i in shown if i not in known]
     if lost:
         raise InputError(
             f"{len(lost)} of {len(shown)} stimuli that were shown are not among the {len(stimuli)} known ones", where=f"{name}, {responses.name}",

@@ -12,15 +12,16 @@ from brainenc.core.errors import DataError, InputError
 from brainenc.datasets.columns import add_arrays, add_columns
 from brainenc.datasets.places import resolve
 from brainenc.datasets.schema import Manifest, StimulusPart
-from brainenc.datasets.templates import fill, inside
+from brainenc.datasets.templates import field_names, fill, inside, parse
 from brainenc.loaders.images import list_images
 from brainenc.loaders.tables import load_table
 from brainenc.loaders.transforms import check_transform
 from brainenc.nouns.stimuli import StimulusSet
+from brainenc.nouns.tables import need_column
 
 
-def read_stimuli(manifest: Manifest, folder: Path, values: Mapping[str, object]) -> StimulusSet:
-    """Return the stimuli; ids are unique, image paths stay inside the folder.
+def read_stimuli(manifest: Manifest, folder: Path, values: Mapping[str, object], shown: pd.DataFrame | None = None) -> StimulusSet:
+    """Return the stimuli; ids are unique, image paths stay inside the folder. ``shown`` is the table of them where samples alone name them.
 
     Raises
     ------
@@ -29,7 +30,7 @@ def read_stimuli(manifest: Manifest, folder: Path, values: Mapping[str, object])
     """
     spec = manifest.stimuli
     assert spec is not None
-    parts = [
+    parts = [_finished(spec, spec.kind, shown.copy(), folder, values, f"{manifest.name}.stimuli")] if shown is not None else [
         _part(part, spec.kind, folder, values, f"{manifest.name}.stimuli" + (f".parts[{i}]" if spec.parts else ""))
         for i, part in enumerate(spec.parts or (spec,))
     ]
@@ -51,6 +52,28 @@ def read_stimuli(manifest: Manifest, folder: Path, values: Mapping[str, object])
                 raise InputError("a stimulus has no path", where=f"{manifest.name}.stimuli", got=repr(path))
             inside(path, f"{manifest.name}.stimuli, column path")
     return StimulusSet(table, root=folder, kind=spec.kind, name=manifest.name)
+
+
+def stimuli_of(samples: pd.DataFrame, columns: tuple[str, ...], where: str) -> pd.DataFrame:
+    """Return the stimuli that samples or events name, in order of first showing, with columns that are the same at every showing."""
+    ids = need_column(samples, "stimulus_id", where).astype(str)
+    for column in columns:
+        need_column(samples, column, where)
+        n_values = samples.groupby(ids.to_numpy(), sort=False)[column].nunique(dropna=False)
+        if (n_values > 1).any():
+            raise InputError(
+                "a stimulus has several values of a column", where=f"{where}, column {column}", got=examples(n_values.index[n_values > 1])
+            )
+    first = ~ids.duplicated()
+    return samples.loc[first, list(columns)].assign(stimulus_id=ids[first]).reset_index(drop=True)[["stimulus_id", *columns]]
+
+
+def only_shown(stimuli: StimulusSet, samples: pd.DataFrame) -> StimulusSet:
+    """Return the stimuli that were shown, in the order of the list."""
+    if "stimulus_id" not in samples:
+        return stimuli
+    shown = set(samples["stimulus_id"].astype(str))
+    return stimuli.take([i for i in stimuli.ids if i in shown])
 
 
 def _part(part: StimulusPart, kind: str, folder: Path, values: Mapping[str, object], where: str) -> pd.DataFrame:
@@ -79,7 +102,21 @@ def _part(part: StimulusPart, kind: str, folder: Path, values: Mapping[str, obje
             else [fill(part.ids, {**values, "index": part.start + i}, f"{where}.ids") for i in range(part.n or 0)]
         )
         table = pd.DataFrame({"stimulus_id": list(ids)})
-    fields = [{**values, "id": i, "index": part.start + row, "row": row} for row, i in enumerate(table["stimulus_id"])]
+    return _finished(part, kind, table, folder, values, where)
+
+
+def _finished(part: StimulusPart, kind: str, table: pd.DataFrame, folder: Path, values: Mapping[str, object], where: str) -> pd.DataFrame:
+    """Return the table with what templates and arrays add to it."""
+    if part.parse:
+        numbers = pd.DataFrame([parse(part.parse, str(i), f"{where}.parse") for i in table["stimulus_id"]], index=table.index)
+        table = table.drop(columns=[c for c in numbers if c in table]).join(numbers)
+    templates = [part.path, part.text, *(str(column) for column in part.columns.values())]
+    used = sorted({name for template in templates for name in field_names(template)} & set(table.columns))
+    own = table[used].to_dict("records") if used else [{}] * len(table)
+    fields = [
+        {**row, **values, "id": i, "index": part.start + position, "row": position}
+        for position, (i, row) in enumerate(zip(table["stimulus_id"], own, strict=True))
+    ]
     if part.path:
         table["path"] = [resolve(part.path, row, f"{where}.path") for row in fields]
     if part.text:

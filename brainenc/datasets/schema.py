@@ -64,10 +64,10 @@ class SourceFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """A public address and the files below it."""
+    """A public address and the files below it; without ``files`` one gets them there by hand, since nobody knows checksums."""
 
     base: str
-    files: tuple[SourceFile, ...]
+    files: tuple[SourceFile, ...] = ()
     licence: str = ""
 
 
@@ -90,14 +90,31 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Lookup:
+    """An array whose items are counted from ``first`` by the values of another one."""
+
+    path: str
+    key: str | None = None
+    first: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ArrayColumn:
-    """A table column from an array file: ``index`` picks one of its columns, ``labels`` names its values."""
+    """A table column from an array file: ``index`` picks one of its columns, ``labels`` names its values.
+
+    ``per_session``: the array runs through all sessions of a subject with so many values each, and those of the session are taken.
+    ``through``: the values are positions in another array, whose items are taken instead. ``add`` is then added to whole numbers.
+    For targets the file may be an image or a surface map, one file per ``{hemi}``: its value at each target.
+    """
 
     column: str
     path: str
     key: str | None = None
     index: int | None = None
     labels: Mapping[str, str] | None = None
+    per_session: int = 0
+    through: Lookup | None = None
+    add: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +122,8 @@ class StimulusPart:
     """A group of stimuli: from a table, from the images of a folder or archive, or by a template of ids.
 
     ``ids`` with ``n`` and ``start`` counts ``{index}``; beside a ``table`` without a column stimulus_id it names the table's rows.
-    ``path`` may use ``{id}``, ``{index}`` and ``{row}`` (from 0).
+    ``path`` may use ``{id}``, ``{index}``, ``{row}`` (from 0) and the columns of the table. ``parse``, a template of the ids, makes columns of
+    the numbers in them: ``"train-{number}_nsd-{nsd_id}"``.
     """
 
     table: str = ""
@@ -117,6 +135,7 @@ class StimulusPart:
     start: int = 1
     path: str = ""
     text: str = ""
+    parse: str = ""
     transform: str = ""
     columns: Mapping[str, Column] = field(default_factory=dict)
     arrays: tuple[ArrayColumn, ...] = ()
@@ -124,10 +143,16 @@ class StimulusPart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StimuliSpec(StimulusPart):
-    """All stimuli: one part written in place, or several ``parts`` below each other."""
+    """All stimuli: one part written in place, or several ``parts`` below each other.
+
+    ``from_samples``: there is no list of stimuli; they are those that the samples (or events) name, in order of first showing, with these columns of
+    theirs. ``only_shown`` keeps those of the list that were shown; a container of their images may then be missing until one is asked for.
+    """
 
     kind: Literal["image", "text", "audio", "video", "none"] = "image"
     parts: tuple[StimulusPart, ...] = ()
+    from_samples: tuple[str, ...] | None = None
+    only_shown: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,11 +161,15 @@ class ResponsesSpec:
 
     ``ids``: a template of ``{index}`` along the sample axis, or ``"stimuli"`` for the order of the stimuli; without it the samples table
     names them. ``key`` may be several, joined row by row, with one of ``labels`` each in the column ``label_column``.
-    ``hemispheres`` gives the ``{hemi}`` of the left and right files. ``scale`` multiplies.
+    ``hemispheres`` gives the ``{hemi}`` of the left and right files (of arrays too: their columns stand side by side). ``scale`` multiplies.
+    ``stimuli_where`` selects those stimuli whose order ``ids = "stimuli"`` is. ``mask``: an image whose voxels above 0 are read (axes of an array
+    then may be x, y and z, in any order), or for surfaces a map per hemisphere. ``run_length``: the rows are runs of so many scans
+    (a series with an axis ``repeat`` is one run per repeat).
+    ``format = "bdata"`` is a table with column flags as brain decoder toolboxes write it; ``key`` flags the responses.
     """
 
     path: str
-    format: Literal["array", "nifti", "surface", "cifti"] | None = None
+    format: Literal["array", "nifti", "surface", "cifti", "bdata"] | None = None
     key: str | tuple[str, ...] | None = None
     labels: tuple[str, ...] = ()
     label_column: str = "split"
@@ -148,8 +177,10 @@ class ResponsesSpec:
     scale: float = 1.0
     units: str = ""
     ids: str = ""
+    stimuli_where: str = ""
     start: int = 1
     runs: str | tuple[int, ...] | None = None
+    run_length: int | None = None
     t_r: float | None = None
     sampling_rate: float | None = None
     frame_time: float | None = None
@@ -160,13 +191,20 @@ class ResponsesSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamplesSpec:
-    """One row per sample. ``names`` for a file without a header; ``run_offset`` is added to the run numbers."""
+    """One row per sample. ``names`` for a file without a header; ``run_offset`` is added to the run numbers.
+
+    A table without ``{session}`` in its path runs through all sessions that are joined. ``values`` names the values of a column
+    (``{ DataType = { 1 = "train" } }``). A text among ``columns`` may use ``{run}`` and ``{run_row}`` (the run's place, from 0).
+    ``stimulus_columns``: columns of the stimuli that every sample takes over, for splits.
+    """
 
     path: str = ""
     names: tuple[str, ...] = ()
     rename: Mapping[str, str] = field(default_factory=dict)
     columns: Mapping[str, Scalar] = field(default_factory=dict)
     arrays: tuple[ArrayColumn, ...] = ()
+    values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    stimulus_columns: tuple[str, ...] = ()
     run_offset: int = 0
 
 
@@ -175,6 +213,7 @@ class EventsSpec:
     """What was shown when: a table (one per run where ``{run}`` is in the path), or ``from_column`` of the samples.
 
     ``from_column`` turns every stretch of equal labels into an event; labels in ``rest`` are none. ``onset_shift`` (s) is added.
+    ``where`` selects rows of the table; a text among ``columns`` may use the fields of its path.
     """
 
     path: str = ""
@@ -182,16 +221,23 @@ class EventsSpec:
     rename: Mapping[str, str] = field(default_factory=dict)
     columns: Mapping[str, Scalar] = field(default_factory=dict)
     from_column: str = ""
+    where: str = ""
     rest: tuple[str, ...] = ()
     onset_shift: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoiSpec:
-    """Region labels: an image on the targets' grid or an array of one value per target; ``labels`` maps a name to its value(s)."""
+    """Region labels: an image on the targets' grid, a map per ``{hemi}``, or an array of one value per target.
 
-    path: str
-    labels: Mapping[str, int | tuple[int, ...]]
+    ``labels`` maps a name to its value(s); ``names`` is a file that does (a colour table of lines "index name", or a dictionary in a .npy), where
+    values of 0 and below are no region. ``flags`` needs no file: it maps a name to columns of the targets table that are 1 inside.
+    """
+
+    path: str = ""
+    labels: Mapping[str, int | tuple[int, ...]] = field(default_factory=dict)
+    names: str = ""
+    flags: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
     column: str = "roi"
     key: str | None = None
 
@@ -221,11 +267,13 @@ class ConfoundsSpec:
 class SpaceSpec:
     """Where the targets of an array live, read from columns of the targets table.
 
-    volume: i, j, k and the ``reference`` image; surface: hemi, vertex and ``mesh``; contacts: channel, x, y, z (mm).
+    volume: i, j, k and the ``reference`` image; surface: hemi, vertex and ``mesh``; contacts: channel, x, y, z (mm). ``vertices`` is an array per
+    ``{hemi}`` with one value per vertex of the mesh, above 0 at the targets, in their order; it takes the place of the column vertex.
     """
 
     kind: Literal["array", "volume", "surface", "contacts"] = "array"
     reference: str = ""
+    vertices: str = ""
     mesh: str = "native"
 
 
@@ -265,7 +313,8 @@ class Variant:
 class Manifest:
     """A data set, described completely enough that one loader reads it.
 
-    ``sessions`` lists the sessions of each subject where there are any; ``session_list(subject)`` is the way to ask.
+    ``sessions`` lists the sessions of each subject where there are any; with ``join_sessions`` all of them are read below each other unless one is
+    asked for.
     ``unverified`` lists keys that nobody has checked; loading logs them and tests what can be tested.
     """
 
@@ -279,6 +328,7 @@ class Manifest:
     access: Access = Access()
     sources: tuple[Source, ...] = ()
     subjects: tuple[str, ...] = ("01",)
+    join_sessions: bool = False
     session_table: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     variants: Mapping[str, Variant] = field(default_factory=dict)
     generator: str = ""
@@ -332,8 +382,11 @@ def check_manifest(manifest: Manifest, where: str) -> None:
     for other in ("responses", "rdms"):
         if other != manifest.kind and getattr(manifest, other):
             raise InputError(f"a manifest of kind {manifest.kind!r} cannot hold {other!r}", where=where)
-    for position, part in enumerate(manifest.stimuli.parts or (manifest.stimuli,)):
-        _check_part(part, f"{where}.stimuli" + (f".parts[{position}]" if manifest.stimuli.parts else ""))
+    if manifest.stimuli.from_samples is None:
+        for position, part in enumerate(manifest.stimuli.parts or (manifest.stimuli,)):
+            _check_part(part, f"{where}.stimuli" + (f".parts[{position}]" if manifest.stimuli.parts else ""))
+    if manifest.stimuli.from_samples is not None and (manifest.stimuli.parts or manifest.kind != "responses"):
+        raise InputError("stimuli come from samples or from a list", where=f"{where}.stimuli.from_samples")
     if manifest.stimuli.parts and any((manifest.stimuli.table, manifest.stimuli.files, manifest.stimuli.ids)):
         raise InputError("stimuli have parts and also a table, files or ids of their own", where=f"{where}.stimuli")
     if manifest.responses is not None:
@@ -393,5 +446,10 @@ def _check_responses(manifest: Manifest, where: str) -> None:
     for side in spec.hemispheres:
         if side not in ("left", "right"):
             raise InputError("hemispheres are left and right", where=f"{where}.hemispheres", got=repr(side))
+    if spec.run_length is not None and spec.run_length < 1:
+        raise InputError("runs have at least one scan", where=f"{where}.run_length", got=spec.run_length)
+    for position, roi in enumerate(manifest.targets.rois if manifest.targets else ()):
+        if bool(roi.path) == bool(roi.flags) or (bool(roi.path) and bool(roi.labels) == bool(roi.names)):
+            raise InputError("regions come from a path with labels or names, or from flags", where=f"{where.replace('responses', 'targets')}.rois[{position}]")
     if manifest.events is not None and bool(manifest.events.path) == bool(manifest.events.from_column):
         raise InputError("events come from exactly one of path and from_column", where=where.replace("responses", "events"))

@@ -42,6 +42,19 @@ def fill(template: str, values: Mapping[str, object], where: str) -> str:
     return _FIELD.sub(replace, template)
 
 
+def parse(template: str, text: str, where: str) -> dict[str, int]:
+    """Return the whole numbers that stand in ``text`` where the template has its fields: the reverse of `fill`."""
+    expression = ""
+    position = 0
+    for match in _FIELD.finditer(template):
+        expression += re.escape(template[position : match.start()]) + rf"(?P<{match[1]}>\d{{1,18}})"
+        position = match.end()
+    found = re.fullmatch(expression + re.escape(template[position:]), text)
+    if found is None:
+        raise InputError("text does not have the form of the template", where=f"{where}: {template!r}", got=repr(text))
+    return {name: int(digits) for name, digits in found.groupdict().items()}
+
+
 def field_names(template: str) -> set[str]:
     """Return the names of the fields of a template."""
     return {match[1] for match in _FIELD.finditer(template)}

@@ -32,18 +32,53 @@ def list_hdf5(path: Path) -> list[str]:
 
 
 def read_hdf5(path: Path, key: str | None, *, max_bytes: str | int | None = None) -> npt.NDArray[Any]:
-    """Return one data set; ``name[i]`` reads only item ``i`` of its first axis."""
+    """Return one data set; ``name[i]`` reads only item ``i`` of its first axis.
+
+    A group that pandas wrote (``DataFrame.to_hdf``, fixed format) gives its columns of fractions, rows by columns; columns of whole numbers or
+    text beside them are left to tables.
+    """
     import h5py
 
-    name, index = keys.split_index(key) if key else (keys.only(list_hdf5(path), path), None)
+    name, index = keys.split_index(key) if key else (_only(path), None)
     with read_errors(path), h5py.File(path, "r") as file:
         node = _find(file, name, path)
+        if isinstance(node, h5py.Group) and _is_frame(node) and index is None:
+            return _load(_fractions(node, path), (), path, max_bytes)
         if not isinstance(node, h5py.Dataset):
             raise InputError("key is a group, not an array", where=f"{path}::{name}", got=f"with {', '.join(map(repr, list(node)[:12]))}")
         if index is None:
             return _load(node, (), path, max_bytes)
         keys.check_index(index, node.shape[0] if node.shape else 0, f"{path}::{name}")
         return _load(node, (index,), path, max_bytes)
+
+
+def read_masked(path: Path, key: str | None, inside: npt.NDArray[np.bool_], *, max_bytes: str | int | None = None) -> npt.NDArray[Any]:
+    """Return ``(n, n_inside)``: of each item of the first axis the values where ``inside``, in C order of the file's own axes.
+
+    One slab of the second axis is in memory at a time, so a mask can be taken out of volumes that would not fit.
+    """
+    import h5py
+
+    name = key or _only(path)
+    with read_errors(path), h5py.File(path, "r") as file:
+        node = _find(file, name, path)
+        where = f"{path}::{name}"
+        if not isinstance(node, h5py.Dataset) or node.external or node.is_virtual or node.dtype.kind not in "iuf":
+            raise DataError("not an array of real numbers in this file", where=where, got=repr(node))
+        if tuple(node.shape[1:]) != inside.shape:
+            expected = f"(n, {', '.join(map(str, inside.shape))})"
+            raise DataError("volumes in the file are on another grid than the mask", where=where, expected=expected, got=f"shape {node.shape}")
+        n, n_inside = int(node.shape[0]), int(inside.sum())
+        slab_bytes = n * int(np.prod(inside.shape[1:], dtype=object)) * node.dtype.itemsize
+        check_budget(n * n_inside * node.dtype.itemsize + slab_bytes, where, max_bytes)
+        out = np.empty((n, n_inside), dtype=node.dtype.newbyteorder("="))
+        done = 0
+        for i in np.flatnonzero(inside.any(axis=tuple(range(1, inside.ndim)))):
+            slab = node[:, int(i)]
+            found = slab[:, inside[i]]
+            out[:, done : done + found.shape[1]] = found
+            done += found.shape[1]
+    return out
 
 
 def list_mat73(path: Path) -> list[str]:
@@ -146,6 +181,34 @@ def _find(root: h5py.Group, name: str, path: Path, depth: int = 0) -> Any:
             raise DataError("HDF5 file links to another file", where=f"{path}::{name}", got=repr(link.filename))
         node = _find(node, link.path, path, depth + 1) if isinstance(link, h5py.SoftLink) else node[part]
     return node
+
+
+def _only(path: Path) -> str:
+    """Return the only array of a file, or the only data frame."""
+    import h5py
+
+    with read_errors(path), h5py.File(path, "r") as file:
+        frames = [name for name in file if file.get(name, getlink=True).__class__ is h5py.HardLink and _is_frame(file[name])]
+    return frames[0] if len(frames) == 1 else keys.only(list_hdf5(path), path)
+
+
+def _is_frame(node: Any) -> bool:
+    kind = node.attrs.get("pandas_type", b"")
+    return (kind.decode() if isinstance(kind, bytes) else str(kind)) == "frame"
+
+
+def _fractions(node: h5py.Group, path: Path) -> h5py.Dataset:
+    """Return the block of a data frame that holds its columns of fractions; there must be one, whole and not compressed out of reach."""
+    import h5py
+
+    found = [name for name in node if name.startswith("block") and name.endswith("_values")]
+    blocks = [node[name] for name in found if isinstance(node.get(name, getlink=True), h5py.HardLink) and node[name].dtype.kind == "f"]
+    if len(blocks) != 1 or blocks[0].ndim != 2:
+        raise DataError(
+            "data frame has no single block of fractions", where=f"{path}::{node.name}", got=f"{len(blocks)} of {len(found)} blocks",
+            fix="name one: key = 'frame/block0_values'",
+        )  # fmt: skip
+    return blocks[0]
 
 
 def _all_names(root: h5py.Group) -> list[str]:

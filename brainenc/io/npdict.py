@@ -38,14 +38,14 @@ _DEPTH = 8
 _ITEMS = 1_000_000
 
 
-def read_npdict(path: str | Path, *, keys: Iterable[str] | None = None, max_bytes: str | int | None = None) -> dict[str, Any]:
+def read_npdict(path: str | Path, *, keys: Iterable[str | int] | None = None, max_bytes: str | int | None = None) -> dict[Any, Any]:
     """Read a dictionary that ``numpy.save`` wrote.
 
     Parameters
     ----------
     path : str or Path
-        ``.npy`` whose only element is a dictionary with text keys.
-    keys : iterable of str, optional
+        ``.npy`` whose only element is a dictionary with keys of text or whole numbers.
+    keys : iterable of str or int, optional
         Which entries; None reads all. Entries that are not asked for are not looked into.
     max_bytes : str or int, optional
         Limit on the file's size; None means what memory is free.
@@ -94,7 +94,7 @@ def list_npdict(path: str | Path, *, max_bytes: str | int | None = None) -> list
         stream = io.BytesIO(content)
         _check_header(stream, source)
         _scan(content[stream.tell() :], source)
-        return list(_outer(_Reader(io.BytesIO(content[stream.tell() :])).load(), source))
+        return [str(key) for key in _outer(_Reader(io.BytesIO(content[stream.tell() :])).load(), source)]
 
 
 class _Record:
@@ -149,7 +149,7 @@ def _scan(content: bytes, where: object) -> None:
             raise DataError("pickle keeps things at absurd places", where=where, got=argument)
 
 
-def _outer(outer: Any, where: object) -> dict[str, Any]:
+def _outer(outer: Any, where: object) -> dict[Any, Any]:
     """Return the dictionary inside the outer object array."""
     items = outer
     if isinstance(outer, _Record) and outer.kind == "_reconstruct":
@@ -157,8 +157,8 @@ def _outer(outer: Any, where: object) -> dict[str, Any]:
         if shape != () or not _is_object(dtype) or not isinstance(content, list) or len(content) != 1:
             raise DataError("file holds no dictionary", where=where, got=f"an array of shape {shape}")
         items = content[0]
-    if not isinstance(items, dict) or not all(isinstance(key, str) for key in items):
-        raise DataError("file holds no dictionary with text keys", where=where, got=type(items).__name__)
+    if not isinstance(items, dict) or not all(isinstance(key, str | int) for key in items):
+        raise DataError("file holds no dictionary with keys of text or whole numbers", where=where, got=type(items).__name__)
     return items
 
 

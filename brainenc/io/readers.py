@@ -17,7 +17,8 @@ from brainenc.io.tables import read_json, read_table, read_toml
 
 __all__ = ["list_keys", "read_array", "read_image", "read_json", "read_table", "read_toml"]
 
-ARRAYS = (".npy", ".npz", ".h5", ".hdf5", ".mat", ".csv", ".tsv", ".txt")
+HDF5 = (".h5", ".hdf5", ".hdf", ".hf5")
+ARRAYS = (".npy", ".npz", *HDF5, ".mat", ".csv", ".tsv", ".txt")
 
 
 def read_array(
@@ -33,9 +34,10 @@ def read_array(
     Parameters
     ----------
     path : str or Path
-        ``.npy``, ``.npz``, ``.h5``/``.hdf5``, ``.mat`` (v4 to v7.3), ``.csv``/``.tsv``/``.txt`` (numbers only).
+        ``.npy``, ``.npz``, HDF5 (``.h5``, ``.hdf5``, ``.hdf``, ``.hf5``), ``.mat`` (v4 to v7.3), ``.csv``/``.tsv``/``.txt`` (numbers only).
     key : str, optional
-        Which array of a container. npz: a name. HDF5: ``group/name``, with ``[i]`` for one item of the first axis.
+        Which array of a container. npz: a name. HDF5: ``group/name``, with ``[i]`` for one item of the first axis;
+        the group of a pandas data frame gives its columns of fractions.
         MATLAB: ``name``, ``name[0].field`` …, indices from 0 (cells and struct arrays in column order, numeric arrays
         by row). Text: a column. May be left out where there is only one.
     mmap : bool
@@ -78,7 +80,7 @@ def read_array(
         return _read_npz(source, key, max_bytes)
     if suffix == ".mat":
         return matlab.read_mat(source, key, max_bytes=max_bytes)
-    if suffix in (".h5", ".hdf5"):
+    if suffix in HDF5:
         return hdf5.read_hdf5(source, key, max_bytes=max_bytes)
     return _read_text(source, key, header, max_bytes)
 
@@ -89,7 +91,7 @@ def list_keys(path: str | Path) -> list[str]:
     suffix = source.suffix.lower()
     if suffix == ".npz":
         return list(_npz_members(source))
-    if suffix in (".h5", ".hdf5"):
+    if suffix in HDF5:
         return hdf5.list_hdf5(source)
     if suffix == ".mat":
         return matlab.list_mat(source)

@@ -6,6 +6,7 @@ import tomllib
 import pytest
 
 from brainenc import datasets
+from brainenc.core.errors import DataError
 from brainenc.datasets.catalogue import catalogue_folder, choose
 from brainenc.datasets.parsing import with_variant
 from brainenc.datasets.places import needed_files
@@ -33,6 +34,12 @@ class TestManifest:
             return
         if found.access.kind != "open":
             assert found.access.url.startswith("https://")
+            return
+        if not any(source.files for source in found.sources):  # nobody knows the checksums: by hand, and said so
+            assert found.sources and all(source.base.startswith("https://") for source in found.sources)
+            assert {f"sources[{i}]" for i in range(len(found.sources))} <= set(found.unverified)
+            with pytest.raises(DataError, match=re.escape(found.sources[0].base)):
+                datasets.fetch_plan(name)
             return
         paths = set()
         for source in found.sources:

@@ -27,7 +27,7 @@ def jpeg(rng, side=8):
 def shrunk_manifest(name: str, folder: Path, **replacements: str) -> Path:
     """Copy a manifest without the checksums and checks of the real files, so that it reads a miniature in its own folder."""
     text = (catalogue_folder() / f"{name}.toml").read_text(encoding="utf-8")
-    text = text[: min(text.index(part) for part in ("[[sources]]", "[[checks]]"))]
+    text = text[: min(text.index(part) for part in ("[[sources]]", "[[checks]]") if part in text)]
     text = re.sub(r'^folder = ".*"$', "", text, flags=re.M)
     for old, new in replacements.values():
         assert old in text
@@ -35,6 +35,12 @@ def shrunk_manifest(name: str, folder: Path, **replacements: str) -> Path:
     path = folder / f"{name}.toml"
     path.write_text(text, encoding="utf-8")
     return path
+
+
+@pytest.fixture
+def shrunk(tmp_path):
+    """Return `shrunk_manifest` of a name in the test's folder."""
+    return lambda name, **replacements: shrunk_manifest(name, tmp_path, **replacements)
 
 
 @pytest.fixture
