@@ -31,11 +31,13 @@ if TYPE_CHECKING:
     from brainenc.encoding.score import score_layers
     from brainenc.encoding.selecting import best_layer
     from brainenc.encoding.stacking import Stacking
+    from brainenc.encoding.subjects import Prevalence, group_table, prevalence
 
 _WHERE = {
     "BandedRidge": "banded",
     "Consistency": "consistency",
     "Delays": "delays",
+    "Prevalence": "subjects",
     "Readout": "_reading",
     "Ridge": "ridge",
     "RidgePath": "ridge",
@@ -52,6 +54,7 @@ _WHERE = {
     "design": "design_matrix",
     "distances_to": "hierarchy",
     "fit_path": "ridge",
+    "group_table": "subjects",
     "half_time": "curves",
     "join": "_bands",
     "load_model": "saving",
@@ -60,6 +63,7 @@ _WHERE = {
     "normalized_curves": "curves",
     "partition_variance": "partitioning",
     "permutation_test": "inference",
+    "prevalence": "subjects",
     "product_measure": "partitioning",
     "project": "projecting",
     "read_mapper": "projecting",
@@ -75,6 +79,7 @@ __all__ = [
     "BandedRidge",
     "Consistency",
     "Delays",
+    "Prevalence",
     "Readout",
     "Ridge",
     "RidgePath",
@@ -91,6 +96,7 @@ __all__ = [
     "design",
     "distances_to",
     "fit_path",
+    "group_table",
     "half_time",
     "join",
     "load_model",
@@ -99,6 +105,7 @@ __all__ = [
     "normalized_curves",
     "partition_variance",
     "permutation_test",
+    "prevalence",
     "product_measure",
     "project",
     "read_mapper",
