@@ -111,14 +111,14 @@ def single_trial_betas(
         N = np.column_stack([drifts(run.times, responses.step, drift, high_pass, drift_order), nuisance[run.rows]])
         Y, scale, missing = _data(responses, run.rows, percent)
         n_missing, n_flat = n_missing + int(missing.sum()), n_flat + int((np.isnan(scale) & ~missing).sum())
-        found = np.full((2, len(run.events), responses.n_targets), np.nan, dtype=dtype)
+        found = np.full((1 + variance, len(run.events), responses.n_targets), np.nan, dtype=dtype)
         for model, columns in groups:
             good = columns[~missing[columns]]
             X = regressors(run, responses.step, model)
-            _fit(X, N, Y, good, scale, run, found, method=method, others=others, device=device, where=where)
+            _fit(X, N, Y, good, run, found, scale=scale, method=method, others=others, device=device, where=where)
         tables.append(run.events)
         betas.append(found[0])
-        spreads.append(found[1])
+        spreads.append(found[-1])
     if n_missing:
         warnings.warn(f"{n_missing} (target, run) pairs of {responses.name!r} have missing values: their betas are NaN", BrainencWarning, stacklevel=2)
     record = {
@@ -223,8 +223,8 @@ def _data(responses: Responses, rows: npt.NDArray[np.intp], percent: bool) -> tu
 
 
 def _fit(
-    X: Floats, N: Floats, Y: npt.NDArray[Any], columns: npt.NDArray[np.intp], scale: Floats, run: Run, found: npt.NDArray[Any], *,
-    method: str, others: str, device: str, where: str,
+    X: Floats, N: Floats, Y: npt.NDArray[Any], columns: npt.NDArray[np.intp], run: Run, found: npt.NDArray[Any], *,
+    scale: Floats, method: str, others: str, device: str, where: str,
 ) -> None:  # fmt: skip
     """Write betas and variances of these targets."""
     import torch
@@ -245,13 +245,14 @@ def _fit(
         for start in range(0, len(columns), _CHUNK):
             cols = columns[start : start + _CHUNK]
             data = torch.from_numpy(np.asarray(Y[:, cols], dtype=np.float64)).to(on)
-            fit = solve(design[:, torch.from_numpy(trials).to(on)], basis, data)
+            fit = solve(design[:, torch.from_numpy(trials).to(on)], basis, data, variance=len(found) > 1)
             bad = trials[~to_numpy(fit.estimable)]
             if len(bad):
                 _refuse(X, bad, run, method, where)
             place = np.ix_(trials, cols)
             found[0][place] = to_numpy(fit.betas) * scale[cols]
-            found[1][place] = to_numpy(fit.variances) * scale[cols] ** 2
+            if fit.variances is not None:
+                found[1][place] = to_numpy(fit.variances) * scale[cols] ** 2
 
 
 def _refuse(X: Floats, bad: npt.NDArray[np.intp], run: Run, method: str, where: str) -> None:
