@@ -76,7 +76,7 @@ class BandedRidge(Savable, RegressorMixin, BaseEstimator):
     candidates_ : ndarray, (n_tried, n_bands)
         The weights that were tried, in order (those of groups of targets that lack different rows one after the other).
     search_scores_ : ndarray, (n_tried, n_targets)
-        Inner score of each, at the best penalty that was looked at.
+        Inner score of each, at the best penalty that was looked at; estimated by generalised cross-validation where a set had no chance.
     coef_ : ndarray, (n_targets, n_features), or (n_features,) where y is 1-D
         Formed when asked for.
     intercept_ : ndarray, (n_targets,), or float where y is 1-D

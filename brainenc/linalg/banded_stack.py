@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +33,6 @@ def held_out_gram(design: kernels.BandDesign, targets: Targets, alphas: Floats, 
     plan = plan_chunks(memory, alphas.shape[1], fixed=fixed, per_column=per_column)
     grids = [np.unique(row) for row in alphas]
     jobs = [make_job(design, targets, one, grid, cv) for one, grid in zip(ones, grids, strict=True)]
-    memos: list[dict[int, Any]] = [{} for _ in ones]
     out = np.empty((alphas.shape[1], k, k))
     for cols in plan.slices():
         T = load(design, targets, cols)
@@ -45,7 +43,7 @@ def held_out_gram(design: kernels.BandDesign, targets: Targets, alphas: Floats, 
             mine: torch.Tensor | None = None
             for step in np.unique(steps):
                 here = torch.from_numpy(np.flatnonzero(steps == step)).to(T.device)
-                found = torch.cat(held_out_residuals(jobs[i], T[:, here], A[:, here], int(step), memos[i]))
+                found = torch.cat(held_out_residuals(jobs[i], T[:, here], A[:, here], int(step)))
                 mine = torch.empty(len(found), T.shape[1], dtype=T.dtype, device=T.device) if mine is None else mine
                 mine[:, here] = found
             errors.append(mine)
