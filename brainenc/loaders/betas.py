@@ -134,12 +134,12 @@ def single_trial_betas(
 
 
 def runs_of(responses: Responses, where: str) -> Iterator[Run]:
-    """Yield the runs that have events, which stand in order of onset.
+    """Yield the runs, with their events in order of onset.
 
     Raises
     ------
     InputError
-        For trials, no events, events of runs that are not here.
+        For trials, no events, a run without events, events of runs that are not here.
     """
     if not responses.is_time_series:
         raise InputError("responses are trials already", where=where, fix="pass a time series")
@@ -155,7 +155,8 @@ def runs_of(responses: Responses, where: str) -> Iterator[Run]:
         seen.add(label)
         mine = events[events["_label"] == label].drop(columns="_label").sort_values("onset", kind="stable").reset_index(drop=True)
         if not len(mine):
-            continue
+            fix = "leave the run out with responses.rows(…), or check its label"
+            raise InputError("a run has no events", where=where, expected=examples(sorted(set(events["_label"])), 12), got=f"run {label!r}", fix=fix)
         if "time" in responses.samples.columns:
             starts = responses.samples["time"].to_numpy(dtype=np.float64)[rows]
             if not np.isfinite(starts).all() or (np.diff(starts) <= 0).any():

@@ -7,11 +7,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
-from brainenc.core.checks import one_of
+from brainenc.core.checks import examples, one_of
 from brainenc.core.errors import InputError
 from brainenc.loaders.hrf import HrfModel, hrf_library, response_functions
+from brainenc.loaders.series import run_labels
 from brainenc.nouns.responses import Responses
+from brainenc.nouns.tables import need_column
 
 Floats = npt.NDArray[np.float64]
 CONDITIONS = ("stimulus", "one")
@@ -71,11 +74,12 @@ def choose_hrf(
     if not models or any(len(response_functions(model)) > 1 for model in models):
         raise InputError("a library holds responses without derivatives", where=where, got=repr(models))
     if runs is not None:
-        known = set(responses.samples["run"].astype(str)) if "run" in responses.samples.columns else set()
-        lost = [str(run) for run in runs if str(run) not in known]
+        labels = run_labels(need_column(responses.samples, "run", where).to_frame())
+        asked = [str(run) for run in runs]
+        lost = [run for run in asked if run not in set(labels)]
         if lost:
-            raise InputError("runs that are not here", where=where, expected=sorted(known), got=lost)
-        responses = responses.rows(f"run in {list(runs)!r}")
+            raise InputError("runs that are not here", where=where, expected=examples(pd.unique(labels), 12), got=examples(lost))
+        responses = responses.take_rows(labels.isin(asked).to_numpy())
     names = list(dict.fromkeys(responses.events["stimulus_id"])) if responses.events is not None and conditions == "stimulus" else ["all"]
     grams, cross, power = [], [], []
     for run in runs_of(responses, where):

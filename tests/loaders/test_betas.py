@@ -130,6 +130,7 @@ def test_betas_that_make_no_sense_are_refused(series):
         (late, {}, "lie outside the scans.*a at 900 s"),
         (twice, {"method": "lsa"}, "cannot tell trials apart.*Use method=.lss."),
         (strange, {}, "runs that are not here.*'7'"),
+        (series.events[series.events["run"] == 2], {}, "a run has no events.*run '1'"),
         (None, {}, "nothing says when"),
         (series.events, {"hrf": "glover + derivative"}, "a trial has one beta"),
         (series.events, {"method": "ols"}, "'lss', 'lsa'"),
@@ -166,7 +167,7 @@ def test_the_planted_response_is_chosen_on_training_runs_alone(rng, n_runs):
     values += 0.1 * values.std() * rng.standard_normal(values.shape)
     values[run == n_runs + 1] = 50 * rng.standard_normal((n, 6))  # the test run says nothing, and loudly
     series = be.Responses(values, blank.samples, t_r=T_R, events=events)
-    choice = choose_hrf(series, runs=range(1, n_runs + 1))
+    choice = choose_hrf(series, runs=np.arange(1, n_runs + 1))
     assert choice.which.tolist() == planted.tolist() and choice.scores.shape == (21, 6)
     assert choice.how == ("in-sample fit of one run" if n_runs == 1 else "leave one of 2 runs out")
     betas = single_trial_betas(series.rows(run=1), hrf=choice, method="lsa")
