@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from brainenc.encoding.design_matrix import delay_space, design
     from brainenc.encoding.hierarchy import distances_to, spatial_score, temporal_score
     from brainenc.encoding.inference import bootstrap, compare, permutation_test
+    from brainenc.encoding.mixed import MixedEffects, mixed_effects
     from brainenc.encoding.partitioning import partition_variance, product_measure
     from brainenc.encoding.projecting import average_subjects, project, read_mapper
     from brainenc.encoding.ridge import Ridge, RidgePath, fit_path
@@ -37,6 +38,7 @@ _WHERE = {
     "BandedRidge": "banded",
     "Consistency": "consistency",
     "Delays": "delays",
+    "MixedEffects": "mixed",
     "Prevalence": "subjects",
     "Readout": "_reading",
     "Ridge": "ridge",
@@ -59,6 +61,7 @@ _WHERE = {
     "join": "_bands",
     "load_model": "saving",
     "map_association": "associations",
+    "mixed_effects": "mixed",
     "noise_corrected_consistency": "consistency",
     "normalized_curves": "curves",
     "partition_variance": "partitioning",
@@ -79,6 +82,7 @@ __all__ = [
     "BandedRidge",
     "Consistency",
     "Delays",
+    "MixedEffects",
     "Prevalence",
     "Readout",
     "Ridge",
@@ -101,6 +105,7 @@ __all__ = [
     "join",
     "load_model",
     "map_association",
+    "mixed_effects",
     "noise_corrected_consistency",
     "normalized_curves",
     "partition_variance",
