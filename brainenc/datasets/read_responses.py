@@ -19,15 +19,16 @@ from brainenc.datasets.read_events import read_events
 from brainenc.datasets.read_targets import read_targets
 from brainenc.datasets.schema import Manifest, ResponsesSpec
 from brainenc.datasets.templates import field_names, fill
+from brainenc.io.nifti import read_volume
 from brainenc.loaders.arrays import join_rows, load_array
 from brainenc.loaders.bdata import load_bdata
 from brainenc.loaders.cifti import load_cifti
-from brainenc.loaders.nifti import load_nifti
+from brainenc.loaders.nifti import load_nifti, volume_targets
 from brainenc.loaders.surface import load_surface, surface_labels
 from brainenc.loaders.tables import load_table
 from brainenc.loaders.voxels import load_voxels
 from brainenc.nouns.responses import Responses
-from brainenc.nouns.spaces import SurfaceSpace
+from brainenc.nouns.spaces import SurfaceSpace, VolumeSpace
 from brainenc.nouns.stimuli import StimulusSet
 from brainenc.nouns.tables import need_column, positions_of
 
@@ -103,6 +104,8 @@ def _read_files(manifest: Manifest, spec: ResponsesSpec, folder: Path, values: M
     paths = [folder / resolve(spec.path, row, where) for row in rows]
     if kind == "nifti":
         mask = folder / resolve(spec.mask, values, f"{manifest.name}.responses.mask") if spec.mask else None
+        if mask is not None and spec.affine == "mask":
+            return _scaled(_on_mask(paths, mask, labels, spec), spec.scale)
         return _scaled(load_nifti(paths, mask=mask, runs=labels, t_r=spec.t_r, units=spec.units), spec.scale)
     if kind == "cifti":
         return _scaled(load_cifti(paths, runs=labels, t_r=spec.t_r, units=spec.units), spec.scale)
@@ -114,6 +117,15 @@ def _scaled(raw: Responses, scale: float) -> Responses:
     if scale == 1.0:
         return raw
     return replace(raw, values=raw.values * np.asarray(scale, dtype=raw.values.dtype), provenance={**raw.provenance, "scale": scale})
+
+
+def _on_mask(paths: list[Path], mask: Path, labels: tuple[int, ...], spec: ResponsesSpec) -> Responses:
+    """Return the voxels of a mask whose affine holds in place of the files' own."""
+    volume = read_volume(mask)
+    inside = volume.data.reshape(volume.data.shape[:3]) > 0
+    raw = load_nifti(paths, mask=inside, runs=labels, t_r=spec.t_r, units=spec.units)
+    space = VolumeSpace.from_mask(inside, volume.affine)
+    return replace(raw, space=space, targets=volume_targets(space), provenance={**raw.provenance, "mask": mask.name, "affine": "of the mask"})
 
 
 def _masked_surface(manifest: Manifest, spec: ResponsesSpec, raw: Responses, folder: Path, values: Mapping[str, object]) -> Responses:

@@ -165,6 +165,7 @@ class ResponsesSpec:
     ``stimuli_where`` selects those stimuli whose order ``ids = "stimuli"`` is. ``mask``: an image whose voxels above 0 are read (axes of an array
     then may be x, y and z, in any order), or for surfaces a map per hemisphere. ``run_length``: the rows are runs of so many scans
     (a series with an axis ``repeat`` is one run per repeat).
+    ``affine = "mask"``: headers of the response files are known to have a wrong affine and that of the mask holds; shapes must still agree.
     ``format = "bdata"`` is a table with column flags as brain decoder toolboxes write it; ``key`` flags the responses.
     """
 
@@ -185,6 +186,7 @@ class ResponsesSpec:
     sampling_rate: float | None = None
     frame_time: float | None = None
     mask: str = ""
+    affine: Literal["header", "mask"] = "header"
     mesh: str = "native"
     hemispheres: Mapping[str, str] = field(default_factory=dict)
 
