@@ -10,6 +10,7 @@ import pandas as pd
 
 from brainenc.core.errors import BrainencError, InputError
 from brainenc.metrics.resample import bootstrap_folds, bootstrap_pearson
+from brainenc.metrics.scores import pearson
 from brainenc.nouns import Scores
 
 Floats = npt.NDArray[np.float64]
@@ -19,6 +20,8 @@ MAX_TARGETS = 400
 
 class Intervals:
     """95 % percentile intervals of a region's median Pearson r; the same resamples serve every region and layer of a subject.
+
+    For folds that train one another they are √2 wider about the score, as those of `brainenc.encoding.bootstrap`.
 
     The statistic is the one that the report shows: the median over targets of the mean over folds of r. The units of ``test_rows``
     (stimuli, or blocks of scans) are drawn with replacement by `brainenc.metrics.resample.bootstrap_folds`.
@@ -47,7 +50,13 @@ class Intervals:
         ]
         draws = np.mean(parts, axis=0)
         medians = [np.median(row[np.isfinite(row)]) for row in draws if np.isfinite(row).any()]
-        return (float(np.quantile(medians, 0.025)), float(np.quantile(medians, 0.975))) if medians else None
+        scored = np.mean([pearson(observed[np.ix_(rows, chosen)], predicted[np.ix_(rows, chosen)]) for rows, _ in draws_of], axis=0)
+        if not medians or not np.isfinite(scored).any():
+            return None
+        from brainenc.encoding._resampled import is_crossed, percentile_interval
+
+        crossed = is_crossed(self.scores.test_rows[subject])
+        return percentile_interval(float(np.median(scored[np.isfinite(scored)])), np.array(medians), crossed=crossed)
 
     def _folds(self, subject: str) -> list[tuple[npt.NDArray[np.intp], Floats]]:
         if subject not in self._draws:

@@ -101,21 +101,21 @@ def _middle(values: Floats) -> float:
 
 
 def _interval(scores: Scores, layer: str, n_boot: int, seed: int) -> tuple[float, float] | None:
-    """Return the 95 % percentile bootstrap over test stimuli of the median over targets of the mean over folds."""
+    """Return the 95 % percentile bootstrap over test stimuli of the median over targets of the mean over folds, wider for crossed folds."""
     subject = scores.subjects[0]
     predicted = scores.predictions.get(subject, {}).get(layer)
     if predicted is None or n_boot < 1:
         return None
-    from brainenc.metrics.resample import bootstrap_folds, bootstrap_pearson
+    from brainenc.encoding._resampled import is_crossed, layer_draws, percentile_interval
+    from brainenc.metrics.resample import bootstrap_folds
 
-    observed = scores.observed[subject]
     folds = bootstrap_folds(scores.test_rows[subject], n_boot, seed, "card", pooled=scores.aggregate == "pooled")
-    draws = [bootstrap_pearson(observed[rows], predicted[rows], weights) for rows, weights in folds]
-    medians = [np.median(row[np.isfinite(row)]) for row in np.mean(draws, axis=0) if np.isfinite(row).any()]
-    if not medians:
+    point, draws = layer_draws(scores.observed[subject], predicted, folds, "pearson")
+    medians = [np.median(row[np.isfinite(row)]) for row in draws if np.isfinite(row).any()]
+    if not medians or not np.isfinite(point).any():
         return None
-    low, high = np.quantile(medians, [0.025, 0.975])
-    return float(low), float(high)
+    middle = float(np.median(point[np.isfinite(point)]))
+    return percentile_interval(middle, np.array(medians), crossed=is_crossed(scores.test_rows[subject]))
 
 
 def _caveats(results: Results) -> str:

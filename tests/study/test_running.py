@@ -46,6 +46,19 @@ def test_the_table_agrees_with_scoring_by_hand(rooms, table, tmp_path):
     np.testing.assert_allclose(row[expected.index], expected, atol=1e-6)
 
 
+def test_p_and_intervals_land_in_the_table(rooms, table, tmp_path):
+    table["analysis"][0] |= {"models": ["driver"], "permutations": 39, "bootstrap": 40}
+    results = be.run(table, tmp_path / "out")
+    long = results.table
+    (scores,) = [one for name, one in results.scores().items() if name.endswith("/02")]
+    mine = long[(long["subject"] == "02") & (long["layer"] == "high") & (long["metric"] == "r2") & (long["fold"] == 1)]
+    entry = scores.entries.query("layer == 'high' and metric == 'r2'").index[0]
+    for name, expected in (("p", scores.p[entry]), ("q", scores.q[entry]), ("p_max", scores.p_max[entry])):
+        np.testing.assert_array_equal(mine[name], expected)
+    np.testing.assert_array_equal(mine[["ci_low", "ci_high"]].T, scores.ci[:, entry])
+    assert (long["ci_low"] < long["ci_high"]).all() and (long["p"] <= long["p_max"]).all()
+
+
 def test_maps_are_painted_where_the_targets_are(rooms, table, tmp_path):
     results = be.run(table, tmp_path / "out")
     scores = results.scores()
@@ -95,6 +108,7 @@ def test_seeds_of_splits_are_entries(rooms, table, tmp_path):
 
 def test_order_and_interruptions_do_not_change_a_byte(rooms, table, tmp_path, monkeypatch):
     table["analysis"][0]["models"] += ["unknown", "broken"]
+    table["analysis"][0] |= {"permutations": 19, "bootstrap": 30}
     whole = _bytes(be.run(table, tmp_path / "whole").root)
     plain = runner.run_tasks
 
