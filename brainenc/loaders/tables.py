@@ -9,6 +9,7 @@ import pandas as pd
 
 from brainenc.core.errors import DataError, InputError
 from brainenc.io.readers import read_table
+from brainenc.io.textgrid import read_textgrid
 from brainenc.nouns.tables import need_column
 
 IDENTIFIERS = ("stimulus_id", "target_id", "subject", "session")
@@ -22,7 +23,7 @@ def load_table(
     Parameters
     ----------
     path : path
-        csv, tsv, txt (split at white space), parquet or json.
+        csv, tsv, txt (split at white space), parquet, json, or a TextGrid (tier, onset, duration, text).
     names : sequence of str
         Column names for a file without a header row.
     rename : mapping, optional
@@ -38,7 +39,7 @@ def load_table(
         A column to rename is not there; the message names those that are.
     """
     wanted = dict(rename or {})
-    table = read_table(path, header=not names)
+    table = read_textgrid(path) if Path(path).suffix.lower() == ".textgrid" else read_table(path, header=not names)
     if names:
         if len(names) != len(table.columns):
             raise DataError(

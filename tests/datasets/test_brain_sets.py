@@ -94,7 +94,7 @@ def test_sets_without_checksums_say_where_to_get_them(tmp_path, monkeypatch):
     for name, place in (("things_fmri", "figshare.plus.20492835"), ("shortclips", "gin.g-node.org"), ("god", "7387130"), ("bold5000", "14456124")):
         with pytest.raises(DataError, match=f"(?s)checksums.*{place}.*[Gg]et them from"):
             datasets.fetch(name)
-        with pytest.raises(DataError, match=f"get them from.*{place}"):
+        with pytest.raises(DataError, match=f"[Gg]et them from.*{place}"):
             be.load(name, datasets.manifest(name).subjects[0])
 
 
