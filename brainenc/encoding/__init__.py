@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from brainenc.encoding.saving import load_model
     from brainenc.encoding.score import score_layers
     from brainenc.encoding.selecting import best_layer
+    from brainenc.encoding.stability import layer_stability
     from brainenc.encoding.stacking import Stacking
     from brainenc.encoding.subjects import Prevalence, group_table, prevalence
 
@@ -59,6 +60,7 @@ _WHERE = {
     "group_table": "subjects",
     "half_time": "curves",
     "join": "_bands",
+    "layer_stability": "stability",
     "load_model": "saving",
     "map_association": "associations",
     "mixed_effects": "mixed",
@@ -103,6 +105,7 @@ __all__ = [
     "group_table",
     "half_time",
     "join",
+    "layer_stability",
     "load_model",
     "map_association",
     "mixed_effects",
