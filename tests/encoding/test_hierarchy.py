@@ -164,3 +164,40 @@ def test_half_time_is_missing_where_there_is_none():
         half_time([0, 0, 1], curves)
     with pytest.raises(InputError, match="one value per step"):
         half_time([0, 1], curves)
+
+
+@pytest.mark.slow
+def test_the_hierarchy_of_the_simulated_subject():
+    """Gabor energy, a middle layer and concepts drive near, middle and far regions of insilico."""
+    stimuli, brain = be.load("insilico", subject="01")
+    spaces = {}
+    for rank, (model, layer) in enumerate((("gabor", "energy"), ("toyclip", "visual.layer2"), ("table:concepts", "columns"))):
+        (space,) = be.extract(stimuli, model, layers=layer, progress=False).values()
+        spaces[f"chain/{rank}"] = replace(space, name=f"chain/{rank}")
+    scores = be.score_layers(spaces, brain, split=be.split.images(test=0.25, seed=0), keep_predictions=True)
+    readout = spatial_score(scores, n=100)
+    k = dict(zip(readout.cells["roi"], readout.cells["depth"], strict=True))
+    assert k == {"V1": 0.0, "V2": 0.0, "V4": 0.5, "LOC": 1.0, "FFA": 1.0, "PPA": 1.0, "EBA": 1.0}
+    xyz = brain.targets[["x", "y", "z"]].to_numpy()
+    middle = {(r, h): xyz[((brain.targets["roi"] == r) & (brain.targets["hemi"] == h)).to_numpy()].mean(axis=0) for r in k for h in ("left", "right")}
+    far = [np.mean([np.linalg.norm(middle[r, h] - middle["V1", h]) for h in ("left", "right")]) for r in k]
+    np.testing.assert_allclose(readout.table["score"], stats.pearsonr(list(k.values()), far).statistic)
+    assert readout.table["ci_low"].item() > 0.3 and readout.table["n_cells"].item() == 7
+
+
+def test_every_subject_and_model_has_its_own_row(rng):
+    scores = planted(0)
+    from_two = be.Scores(
+        np.concatenate([scores.values, scores.values[::-1]], axis=2), scores.entries, pd.concat([scores.targets, scores.targets.assign(subject="02")]),
+        {"01": scores.space, "02": scores.space}, scores.split, np.concatenate([scores.n_test, scores.n_test], axis=1),
+    )  # fmt: skip
+    table = spatial_score(from_two, DISTANCES).table
+    assert list(table["subject"]) == ["01", "02"]
+    np.testing.assert_allclose(table["score"][1], -table["score"][0])
+    wide = np.concatenate([np.repeat(list(DISTANCES.values()), 4), 5.0 * np.repeat(list(DISTANCES.values()), 4)])
+    single = spatial_score(from_two, wide, by="target")
+    assert single.cells.groupby("subject")["distance"].max().to_dict() == {"01": 61.0, "02": 305.0}
+    one = replace(scores, entries=scores.entries.assign(model=list("aaabb")), predictions={})
+    assert list(spatial_score(one, DISTANCES).table["model"]) == ["a", "b"]
+    with pytest.raises(InputError, match="no hierarchy"):
+        spatial_score(replace(scores, entries=scores.entries.assign(model=list("aaaab")), predictions={}), DISTANCES)
