@@ -135,7 +135,7 @@ def describe(name_or_path: str | Path) -> str:
     lines = [f"{found.name}: {found.title or '(no title)'}"]
     if found.description:
         lines += [*found.description.strip().splitlines()]
-    subjects = [s + (f" ({', '.join(found.sessions(s))})" if found.sessions(s) else "") for s in found.subjects]
+    subjects = [s + (f" ({_sessions_text(found.sessions(s))})" if found.sessions(s) else "") for s in found.subjects]
     facts = {
         "holds": found.kind,
         "subjects": ", ".join(subjects),
@@ -148,6 +148,10 @@ def describe(name_or_path: str | Path) -> str:
         "not verified": ", ".join(found.unverified),
     }
     return "\n".join([*lines, *(f"  {key}: {value}" for key, value in facts.items() if value)])
+
+
+def _sessions_text(sessions: tuple[str, ...]) -> str:
+    return ", ".join(sessions) if len(sessions) <= 6 else f"{len(sessions)} sessions, {sessions[0]} to {sessions[-1]}"
 
 
 def _one(what: str, value: Any, known: list[Any], found: Manifest) -> Any:

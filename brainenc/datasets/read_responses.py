@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from brainenc.core.checks import examples
@@ -16,10 +17,12 @@ from brainenc.datasets.columns import add_arrays, add_columns, named
 from brainenc.datasets.parsing import run_list
 from brainenc.datasets.places import Unit, context, resolve, session_units, sides_of
 from brainenc.datasets.read_events import read_events
-from brainenc.datasets.read_targets import read_targets
+from brainenc.datasets.read_targets import kept_targets, read_targets
 from brainenc.datasets.schema import Manifest, ResponsesSpec
 from brainenc.datasets.templates import field_names, fill
+from brainenc.io.hdf5 import read_rows
 from brainenc.io.nifti import read_volume
+from brainenc.io.readers import HDF5
 from brainenc.loaders.arrays import join_rows, load_array
 from brainenc.loaders.bdata import load_bdata
 from brainenc.loaders.cifti import load_cifti
@@ -79,10 +82,20 @@ def _read_sessions(
     sizes: list[int] = []
     for unit in units:
         part = _read_files(manifest, spec, folder, context(manifest, unit), runs)
+        part = _only_kept(part, kept_targets(manifest, folder, context(manifest, unit)), f"{manifest.name}.targets.where")
         joined = {"session": unit["session"]} if len(units) > 1 else {}
         parts.append(replace(part, samples=part.samples.assign(sample=part.samples["sample"] + sum(sizes), **joined)))
         sizes.append(int(part.samples["sample"].max()) + 1)
     return join_rows(parts, f"{manifest.name}.responses.path"), sizes
+
+
+def _only_kept(part: Responses, kept: npt.NDArray[np.bool_] | None, where: str) -> Responses:
+    """Return the targets that are kept; a reader that took no others is done already."""
+    if kept is None or part.n_targets == int(kept.sum()):
+        return part
+    if part.n_targets != len(kept):
+        raise DataError("targets table and responses have different lengths", where=where, expected=f"{part.n_targets} targets", got=f"{len(kept)} rows")
+    return part.take_targets(kept)
 
 
 def _read_files(manifest: Manifest, spec: ResponsesSpec, folder: Path, values: Mapping[str, object], runs: tuple[int, ...]) -> Responses:
@@ -172,12 +185,25 @@ def _read_array(manifest: Manifest, spec: ResponsesSpec, folder: Path, row: Mapp
             side: load_array(files[side], key=key, axes=spec.axes, scale=spec.scale, units=spec.units) for side in ("left", "right") if side in files
         }
         return _side_by_side(sides, where)
-    part = load_array(folder / resolve(spec.path, row, where), key=key, axes=spec.axes, scale=spec.scale, units=spec.units)
+    file = folder / resolve(spec.path, row, where)
+    kept = kept_targets(manifest, folder, row)
+    if kept is not None and spec.axes == ("target", "sample") and file.suffix.lower() in HDF5:
+        return _chosen_rows(file, key, kept, spec)
+    part = load_array(file, key=key, axes=spec.axes, scale=spec.scale, units=spec.units)
     if "repeat" in part.samples and (spec.t_r is not None or spec.sampling_rate is not None):  # a series shown again is another run
         order = np.argsort(part.samples["repeat"].to_numpy(), kind="stable")
         part = part.take_rows(order)
         part = replace(part, samples=part.samples.assign(run=part.samples["repeat"].to_numpy()))
     return part
+
+
+def _chosen_rows(file: Path, key: str | None, kept: npt.NDArray[np.bool_], spec: ResponsesSpec) -> Responses:
+    """Read some targets of a matrix that may be too large to be read whole."""
+    values = read_rows(file, key, kept).T
+    values = np.ascontiguousarray(values, dtype=values.dtype if values.dtype.kind == "f" and values.dtype.itemsize >= 4 else np.float64)
+    facts: dict[str, Any] = {"files": [file.name], "axes": list(spec.axes)} | ({"key": key} if key else {})
+    raw = Responses(values=values, samples=pd.DataFrame({"sample": np.arange(len(values))}), units=spec.units, provenance=facts)
+    return _scaled(raw, spec.scale)
 
 
 def _side_by_side(sides: Mapping[str, Responses], where: str) -> Responses:

@@ -11,9 +11,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from brainenc.core.errors import DataError, InputError
+from brainenc.core.selection import select
 from brainenc.datasets.columns import add_arrays, add_columns
 from brainenc.datasets.places import resolve, sides_of
-from brainenc.datasets.schema import Manifest, RoiSpec, SpaceSpec
+from brainenc.datasets.schema import Manifest, RoiSpec, SpaceSpec, TargetsSpec
 from brainenc.datasets.templates import field_names
 from brainenc.io.nifti import open_image
 from brainenc.io.npdict import read_npdict
@@ -43,7 +44,9 @@ def read_targets(manifest: Manifest, raw: Responses, folder: Path, values: Mappi
     where = f"{manifest.name}.targets"
     if spec is not None:
         if spec.path:
-            table = load_table(folder / resolve(spec.path, values, f"{where}.path"), names=spec.names, rename=spec.rename)
+            table = _table(spec, folder, values, where)
+            if spec.where:
+                table = table.iloc[select(table, spec.where)].reset_index(drop=True)
             if len(table) != raw.n_targets:
                 raise DataError(
                     "targets table and responses have different lengths", where=f"{where}: {spec.path}",
@@ -63,6 +66,24 @@ def read_targets(manifest: Manifest, raw: Responses, folder: Path, values: Mappi
     if manifest.space is not None and manifest.space.vertices and isinstance(space, SurfaceSpace):
         targets = targets.assign(vertex=space.vertex)
     return targets, space
+
+
+def kept_targets(manifest: Manifest, folder: Path, values: Mapping[str, object]) -> npt.NDArray[np.bool_] | None:
+    """Return which targets of the files are read, True or False for each, or None where all are."""
+    spec = manifest.targets
+    if spec is None or not spec.where:
+        return None
+    where = f"{manifest.name}.targets"
+    table = _table(spec, folder, values, where)
+    kept = np.zeros(len(table), dtype=bool)
+    kept[select(table, spec.where)] = True
+    if not kept.any():
+        raise InputError("selection keeps no target", where=f"{where}.where", got=spec.where)
+    return kept
+
+
+def _table(spec: TargetsSpec, folder: Path, values: Mapping[str, object], where: str) -> pd.DataFrame:
+    return load_table(folder / resolve(spec.path, values, f"{where}.path"), names=spec.names, rename=spec.rename)
 
 
 def _add_roi(

@@ -246,13 +246,14 @@ class RoiSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetsSpec:
-    """One row per target, and regions."""
+    """One row per target, and regions. ``where`` selects rows of the table; only these targets are read."""
 
     path: str = ""
     names: tuple[str, ...] = ()
     rename: Mapping[str, str] = field(default_factory=dict)
     columns: Mapping[str, Scalar] = field(default_factory=dict)
     arrays: tuple[ArrayColumn, ...] = ()
+    where: str = ""
     rois: tuple[RoiSpec, ...] = ()
 
 
@@ -450,6 +451,8 @@ def _check_responses(manifest: Manifest, where: str) -> None:
             raise InputError("hemispheres are left and right", where=f"{where}.hemispheres", got=repr(side))
     if spec.run_length is not None and spec.run_length < 1:
         raise InputError("runs have at least one scan", where=f"{where}.run_length", got=spec.run_length)
+    if manifest.targets is not None and manifest.targets.where and not manifest.targets.path:
+        raise InputError("where selects rows of a table, and there is no path", where=f"{where.replace('responses', 'targets')}.where")
     for position, roi in enumerate(manifest.targets.rois if manifest.targets else ()):
         if bool(roi.path) == bool(roi.flags) or (bool(roi.path) and bool(roi.labels) == bool(roi.names)):
             raise InputError("regions come from a path with labels or names, or from flags", where=f"{where.replace('responses', 'targets')}.rois[{position}]")

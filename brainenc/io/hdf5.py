@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import h5py
 
 _MAX_LINKS = 8
+_PIECE = 2**26
 
 
 def list_hdf5(path: Path) -> list[str]:
@@ -78,6 +79,33 @@ def read_masked(path: Path, key: str | None, inside: npt.NDArray[np.bool_], *, m
             found = slab[:, inside[i]]
             out[:, done : done + found.shape[1]] = found
             done += found.shape[1]
+    return out
+
+
+def read_rows(path: Path, key: str | None, kept: npt.NDArray[np.bool_], *, max_bytes: str | int | None = None) -> npt.NDArray[Any]:
+    """Return the rows of a matrix (or of a data frame's columns of fractions) that are ``kept``, with one piece of the file in memory at a time."""
+    import h5py
+
+    name = key or _only(path)
+    with read_errors(path), h5py.File(path, "r") as file:
+        node = _find(file, name, path)
+        if isinstance(node, h5py.Group) and _is_frame(node):
+            node = _fractions(node, path)
+        where = f"{path}::{name}"
+        if not isinstance(node, h5py.Dataset) or node.external or node.is_virtual or node.ndim != 2 or node.dtype.kind not in "iuf":
+            raise DataError("not a matrix of real numbers in this file", where=where, got=repr(node))
+        if len(node) != len(kept):
+            raise DataError("rows of the matrix do not fit the table that selects them", where=where, expected=f"{len(kept)} rows", got=f"shape {node.shape}")
+        row = int(node.shape[1]) * node.dtype.itemsize
+        step = max(1, _PIECE // max(1, row))
+        check_budget((int(kept.sum()) + min(step, len(kept))) * row, where, max_bytes)
+        out = np.empty((int(kept.sum()), int(node.shape[1])), dtype=node.dtype.newbyteorder("="))
+        done = 0
+        for start in range(0, len(kept), step):
+            here = kept[start : start + step]
+            if here.any():
+                out[done : done + int(here.sum())] = node[start : start + step][here]
+                done += int(here.sum())
     return out
 
 

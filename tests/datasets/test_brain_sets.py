@@ -34,7 +34,7 @@ def things(tmp_path, rng, shrunk):
     nib.save(nib.Nifti1Image(inside, AFFINE), tmp_path / "brainmasks/sub-02_space-T1w_brainmask.nii.gz")
     voxels = rng.permutation(np.argwhere(inside))
     flags = {"V1": [1, 1, 1, 0, 0, 0, 0, 0, 0], "V2": [0, 0, 0, 1, 1, 0, 0, 0, 0], "lFFA": [0, 0, 0, 0, 1, 1, 0, 0, 0]}
-    flags |= {name: [0] * 9 for name in ("V3", "hV4", "rFFA", "lEBA", "rEBA", "lPPA", "rPPA", "LO1 (prf)")}
+    flags |= {name: [0] * 9 for name in ("V3", "hV4", "VO1", "VO2", "IT", "rFFA", "lEBA", "rEBA", "lPPA", "rPPA", "LO1 (prf)")}
     table = pd.DataFrame({"voxel_id": range(9), "subject_id": 2, **dict(zip(("voxel_x", "voxel_y", "voxel_z"), voxels.T, strict=True))})
     table["nc_testset"] = rng.random(9) * 100
     pd.concat([table, pd.DataFrame(flags)], axis=1).to_csv(tmp_path / "betas_csv/sub-02_VoxelMetadata.csv", index=False)
@@ -59,6 +59,18 @@ def test_things_voxels_trials_and_regions(things):
     assert list(brain.targets["roi"].fillna("")) == ["V1"] * 3 + ["V2"] * 2 + [""] * 4
     assert list(brain.targets["FFA"].fillna("")) == [""] * 4 + ["left"] * 2 + [""] * 3  # one voxel of V2 is in it too
     assert brain.where("nc_testset > 0 and FFA == 'left'").n_targets == 2 and brain.repeats()[0].shape == (7, 2, 9)
+
+
+def test_things_regions_alone(things, monkeypatch):
+    manifest, values, voxels, _ = things
+    monkeypatch.setattr("brainenc.io.hdf5._PIECE", 2 * values[0].nbytes)  # pieces of two rows, one of them without any voxel that is kept
+    brain = be.load(manifest, "02", variant="regions").responses
+    np.testing.assert_array_equal(brain.values, values[:6].T)
+    np.testing.assert_array_equal(brain.space.voxels, voxels[:6])
+    assert list(brain.targets["roi"].fillna("")) == ["V1"] * 3 + ["V2"] * 2 + [""] and list(brain.targets["voxel_id"]) == list(range(6))
+    write_frame(manifest.parent / "betas_csv/sub-02_ResponseData.h5", values[:8], np.arange(8))
+    with pytest.raises(DataError, match="do not fit the table that selects them.*9 rows"):
+        be.load(manifest, "02", variant="regions")
 
 
 def test_things_with_images(things, rng):
