@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from brainenc.encoding.curves import half_time, normalized_curves
     from brainenc.encoding.delays import Delays, compact_delays
     from brainenc.encoding.design_matrix import delay_space, design
+    from brainenc.encoding.generalizing import TimeGeneralization, temporal_generalization
     from brainenc.encoding.hierarchy import distances_to, spatial_score, temporal_score
     from brainenc.encoding.inference import bootstrap, compare, permutation_test
     from brainenc.encoding.mixed import MixedEffects, mixed_effects
@@ -45,6 +46,7 @@ _WHERE = {
     "Ridge": "ridge",
     "RidgePath": "ridge",
     "Stacking": "stacking",
+    "TimeGeneralization": "generalizing",
     "VariancePartition": "_partition",
     "average_subjects": "projecting",
     "best_layer": "selecting",
@@ -76,6 +78,7 @@ _WHERE = {
     "score_layers": "score",
     "sign_flip_test": "across",
     "spatial_score": "hierarchy",
+    "temporal_generalization": "generalizing",
     "temporal_score": "hierarchy",
     "winners": "comparing",
 }
@@ -90,6 +93,7 @@ __all__ = [
     "Ridge",
     "RidgePath",
     "Stacking",
+    "TimeGeneralization",
     "VariancePartition",
     "average_subjects",
     "best_layer",
@@ -121,6 +125,7 @@ __all__ = [
     "score_layers",
     "sign_flip_test",
     "spatial_score",
+    "temporal_generalization",
     "temporal_score",
     "winners",
 ]
