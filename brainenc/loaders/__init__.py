@@ -1,4 +1,4 @@
-"""Files to nouns: stimuli from folders, archives and arrays; responses from arrays, NIfTI, surfaces and CIFTI; cleaning."""
+"""Files to nouns: stimuli from folders, archives and arrays; responses from arrays, NIfTI, surfaces, CIFTI, EEG, MEG and sEEG; cleaning."""
 
 from __future__ import annotations
 
@@ -8,29 +8,47 @@ from brainenc.core.lazy import lazy
 
 if TYPE_CHECKING:
     from brainenc.loaders.arrays import load_array
+    from brainenc.loaders.band_power import BandPower
+    from brainenc.loaders.bdata import load_bdata
     from brainenc.loaders.betas import single_trial_betas
     from brainenc.loaders.betas_glmsingle import load_glmsingle
+    from brainenc.loaders.bids_recordings import read_bids_recordings
     from brainenc.loaders.cifti import load_cifti
     from brainenc.loaders.cleaning import clean_responses
+    from brainenc.loaders.contact_regions import locate_contacts
+    from brainenc.loaders.epoching import load_continuous, load_epochs
     from brainenc.loaders.fmriprep import load_fmriprep
     from brainenc.loaders.hrf import Hrf, hrf_library
     from brainenc.loaders.hrf_choice import HrfChoice, choose_hrf
     from brainenc.loaders.images import list_images
     from brainenc.loaders.nifti import load_nifti
+    from brainenc.loaders.noise_normalizing import NoiseNormalizer
+    from brainenc.loaders.preprocessing import Preprocessing
+    from brainenc.loaders.recording_events import load_events
+    from brainenc.loaders.recordings import Recording, read_recording
     from brainenc.loaders.stimuli import load_images, load_stimulus, stimulus_fingerprint
     from brainenc.loaders.surface import load_surface
     from brainenc.loaders.tables import load_table
     from brainenc.loaders.timed import load_movie, load_story
+    from brainenc.loaders.voxels import load_voxels
 
 _PUBLIC = {
+    "BandPower": "band_power",
     "Hrf": "hrf",
     "HrfChoice": "hrf_choice",
+    "NoiseNormalizer": "noise_normalizing",
+    "Preprocessing": "preprocessing",
+    "Recording": "recordings",
     "choose_hrf": "hrf_choice",
     "clean_responses": "cleaning",
     "hrf_library": "hrf",
     "list_images": "images",
     "load_array": "arrays",
+    "load_bdata": "bdata",
     "load_cifti": "cifti",
+    "load_continuous": "epoching",
+    "load_epochs": "epoching",
+    "load_events": "recording_events",
     "load_fmriprep": "fmriprep",
     "load_glmsingle": "betas_glmsingle",
     "load_images": "stimuli",
@@ -40,19 +58,31 @@ _PUBLIC = {
     "load_story": "timed",
     "load_surface": "surface",
     "load_table": "tables",
+    "load_voxels": "voxels",
+    "locate_contacts": "contact_regions",
+    "read_bids_recordings": "bids_recordings",
+    "read_recording": "recordings",
     "single_trial_betas": "betas",
     "stimulus_fingerprint": "stimuli",
 }
 
 __all__ = [
+    "BandPower",
     "Hrf",
     "HrfChoice",
+    "NoiseNormalizer",
+    "Preprocessing",
+    "Recording",
     "choose_hrf",
     "clean_responses",
     "hrf_library",
     "list_images",
     "load_array",
+    "load_bdata",
     "load_cifti",
+    "load_continuous",
+    "load_epochs",
+    "load_events",
     "load_fmriprep",
     "load_glmsingle",
     "load_images",
@@ -62,6 +92,10 @@ __all__ = [
     "load_story",
     "load_surface",
     "load_table",
+    "load_voxels",
+    "locate_contacts",
+    "read_bids_recordings",
+    "read_recording",
     "single_trial_betas",
     "stimulus_fingerprint",
 ]

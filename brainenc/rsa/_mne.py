@@ -10,10 +10,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from brainenc.core.errors import InputError
+from brainenc.loaders.channels import channel_table, channel_time_targets, data_picks
 from brainenc.nouns.responses import Responses
 from brainenc.nouns.spaces import SensorSpace
-
-KINDS = {"eeg": True, "meg": True, "seeg": True, "ecog": True, "dbs": True, "fnirs": True, "csd": True}
 
 
 def is_epochs(value: Any) -> bool:
@@ -32,7 +31,7 @@ def from_epochs(epochs: Any, name: str = "subject") -> Responses:
     ``samples`` holds ``event`` (the name in ``event_id``), the columns of ``metadata``, and ``stimulus_id``: that of the metadata where there
     is one, else the event.
     """
-    picks = _picks(epochs.info)
+    picks = data_picks(epochs.info)
     data = np.asarray(epochs.get_data(picks=picks, copy=False))
     names = {code: label for label, code in epochs.event_id.items()}
     samples = pd.DataFrame({"event": [names[code] for code in epochs.events[:, 2]]})
@@ -48,7 +47,7 @@ def from_evokeds(evokeds: Sequence[Any] | Mapping[str, Any], name: str = "subjec
     """Return conditions × (channel, time) of several `mne.Evoked`: named by the keys of a mapping or by ``comment``; ``n_repeats`` is ``nave``."""
     items = list(evokeds.items()) if isinstance(evokeds, Mapping) else [(evoked.comment, evoked) for evoked in evokeds]
     first = items[0][1]
-    picks = _picks(first.info)
+    picks = data_picks(first.info)
     channels = [first.ch_names[i] for i in picks]
     rows = []
     for label, evoked in items:
@@ -60,21 +59,8 @@ def from_evokeds(evokeds: Sequence[Any] | Mapping[str, Any], name: str = "subjec
     return _responses(np.stack(rows), samples, first.info, picks, first.times, name)
 
 
-def _picks(info: Any) -> npt.NDArray[np.intp]:
-    import mne
-
-    picks = np.asarray(mne.pick_types(info, exclude="bads", **KINDS), dtype=np.intp)
-    if not len(picks):
-        raise InputError("no good data channels", where="mne object", got=f"{len(info['ch_names'])} channels, {len(info['bads'])} of them bad")
-    return picks
-
-
 def _responses(data: npt.NDArray[Any], samples: pd.DataFrame, info: Any, picks: npt.NDArray[np.intp], times: npt.NDArray[Any], name: str) -> Responses:
-    names = [info["ch_names"][i] for i in picks]
-    places = np.array([info["chs"][i]["loc"][:3] for i in picks], dtype=np.float64) * 1000
-    places[~np.isfinite(places).all(axis=1) | (places == 0).all(axis=1)] = np.nan
-    channels = pd.DataFrame({"channel": names, "type": info.get_channel_types(picks=picks)}).assign(**dict(zip("xyz", places.T, strict=True)))
-    space = SensorSpace(channels, np.asarray(times, dtype=np.float64))
-    targets = pd.DataFrame({"channel": np.repeat(names, len(times)), "time": np.tile(times, len(names))})
-    targets.insert(0, "target_id", [f"{channel}@{i}" for channel in names for i in range(len(times))])
-    return Responses(data.reshape(len(data), -1), samples, targets, space, units="SI", name=name)
+    channels = channel_table(info, picks)
+    times = np.asarray(times, dtype=np.float64)
+    targets = channel_time_targets(list(channels["channel"]), times)
+    return Responses(data.reshape(len(data), -1), samples, targets, SensorSpace(channels, times), units="SI", name=name)
