@@ -64,7 +64,7 @@ def spatial_score(
     Returns
     -------
     Readout
-        ``table``: subject, model, score, ci_low, ci_high, n_cells (used), n_tied, n_below_floor, n_missing. ``cells``: the regions with distance,
+        ``table``: subject, model, score, ci_low, ci_high, draws_mean, n_cells (used), n_tied, n_below_floor, n_missing. ``cells``: the regions with distance,
         depth (k*), depth_low, depth_high, score (of the best layer).
 
     Raises
@@ -75,9 +75,13 @@ def spatial_score(
     Notes
     -----
     After Raugel et al. 2025 (arXiv 2508.18226), from a description of it. Intervals, the treatment of ties (two best layers equal to 1e-12: NaN)
-    and of targets below the floor of their ceiling (left out of their region, or NaN) are our choice. Intervals are percentiles of draws, in
-    which the noise of the best layer stands twice: they reach too far towards zero where single layers are nearly tied. Neighbouring areas
-    are alike, so a p-value of this correlation would be wrong; see `brainenc.encoding.map_association`.
+    and of targets below the floor of their ceiling (left out of their region, or NaN) are our choice. Neighbouring areas are alike, so a p-value of
+    this correlation would be wrong; see `brainenc.encoding.map_association`.
+
+    Noise puts best layers in the wrong place, which draws the score towards zero, and percentiles of draws do not know by how much: with 8 regions
+    and 12 replicates a true score of 0.42 was covered in 96 % of simulations or more, one of 0.98 in 87 % with little noise and in 5 % with much,
+    where it reads 0.84. ``draws_mean`` below ``score`` is the sign of it, and the smaller part (0.05 where 0.14 were lost): scores of models,
+    subjects or checkpoints that differ in noise cannot be compared.
 
     Examples
     --------
@@ -133,13 +137,14 @@ def temporal_score(
     Returns
     -------
     Readout
-        ``table``: subject, model, score, ci_low, ci_high, n_cells (layers used), n_missing. ``cells``: the layers with depth, latency (T_max, in the
-        unit of the times), latency_low, latency_high, score (the maximum). A layer that is nowhere above zero has no latency.
+        ``table``: subject, model, score, ci_low, ci_high, draws_mean, n_cells (layers used), n_missing. ``cells``: the layers with depth, latency (T_max, in
+        the unit of the times), latency_low, latency_high, score (the maximum). A layer that is nowhere above zero has no latency.
 
     Notes
     -----
-    After Raugel et al. 2025 (arXiv 2508.18226), from a description of it; intervals are percentiles of draws and our choice. A noisy curve has
-    single high points: smooth it, or take fewer times, before its maximum is believed.
+    After Raugel et al. 2025 (arXiv 2508.18226), from a description of it; intervals are percentiles of draws and our choice: they covered a true
+    score of 0.90 in 99 % of simulations (6 layers, 12 replicates). A noisy curve has single high points: smooth it, or take fewer times, before its
+    maximum is believed.
 
     Examples
     --------
@@ -243,7 +248,7 @@ def _spatial(who: dict[str, Any], parts: Sequence[Part], peaks: Any, far: Floats
     top = np.concatenate([part.point.max(axis=0) for part in parts])
     values = pearson_known(draws, far)
     ends, used = percentiles(values[:, None])[:, 0], np.isfinite(k) & np.isfinite(far)
-    row = {**who, "score": float(pearson_known(k, far)), "ci_low": ends[0], "ci_high": ends[1], "n_cells": int(used.sum())}
+    row = {**who, "score": float(pearson_known(k, far)), "ci_low": ends[0], "ci_high": ends[1], "draws_mean": _mean(values), "n_cells": int(used.sum())}
     row |= {"n_tied": int(tied.sum()), "n_below_floor": int(low.sum())}
     row["n_missing"] = len(k) - int(used.sum()) - row["n_tied"] - row["n_below_floor"]
     k_ends = percentiles(draws)
@@ -258,7 +263,7 @@ def _temporal(who: dict[str, Any], names: list[str], part: Part, rest: tuple[Flo
     draws = np.where(np.isfinite(latency), draws, np.nan)
     values = pearson_known(draws, depth)
     ends, l_ends, used = percentiles(values[:, None])[:, 0], percentiles(draws), np.isfinite(latency)
-    row = {**who, "score": float(pearson_known(latency, depth)), "ci_low": ends[0], "ci_high": ends[1]}
+    row = {**who, "score": float(pearson_known(latency, depth)), "ci_low": ends[0], "ci_high": ends[1], "draws_mean": _mean(values)}
     row |= {"n_cells": int(used.sum()), "n_missing": int((~used).sum())}
     table = pd.DataFrame({**{name: [value] * len(names) for name, value in who.items()}, "layer": names, "depth": depth})
     return row, table.assign(latency=latency, latency_low=l_ends[0], latency_high=l_ends[1], score=part.point.max(axis=1)), values
@@ -270,6 +275,11 @@ def _latencies(values: Floats, when: Floats, threshold: float) -> Floats:
     with np.errstate(invalid="ignore", divide="ignore"):
         high = np.where(top > 0, values / top, -np.inf) >= threshold
         return np.asarray((high * when).sum(axis=-1) / np.where(high.any(axis=-1), high.sum(axis=-1), np.nan))
+
+
+def _mean(draws: Floats) -> float:
+    known = draws[np.isfinite(draws)]
+    return float(known.mean()) if len(known) else float("nan")
 
 
 def _joined(found: list[tuple[dict[str, Any], pd.DataFrame, Floats]]) -> Readout:

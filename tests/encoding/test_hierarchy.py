@@ -201,3 +201,25 @@ def test_every_subject_and_model_has_its_own_row(rng):
     assert list(spatial_score(one, DISTANCES).table["model"]) == ["a", "b"]
     with pytest.raises(InputError, match="no hierarchy"):
         spatial_score(replace(scores, entries=scores.entries.assign(model=list("aaaab")), predictions={}), DISTANCES)
+
+
+@pytest.mark.slow
+def test_coverage_of_the_intervals():
+    """Percentiles cover moderate scores; noise draws a perfect hierarchy down, and the mean of the draws shows it."""
+    times, peaks = np.arange(0, 0.6, 0.02), np.array([0.12, 0.2, 0.16, 0.3, 0.26, 0.4])
+    curves = 0.3 * np.exp(-0.5 * ((times - peaks[:, None]) / 0.06) ** 2)
+    far, layer = np.array([0, 8.0, 15, 22, 31, 40, 52, 60]), np.arange(10)[:, None]
+    areas = {name: -0.0375 * (layer - 9 * np.array(k)) ** 2 for name, k in (
+        ("weak", (0.45, 0.2, 0.8, 0.45, 0.1, 0.9, 0.4, 0.9)), ("strong", (0.1, 0.2, 0.25, 0.45, 0.4, 0.7, 0.65, 0.9)))}  # fmt: skip
+    jobs = [(curves, lambda x, i: temporal_score(x, times, n=200, seed=i), 0.03), (curves, lambda x, i: temporal_score(x, times, n=200, seed=i), 0.09)]
+    jobs += [(areas[name], lambda x, i: spatial_score(x, far, n=200, seed=i), noise) for name, noise in (("weak", 0.1), ("weak", 1.0), ("strong", 1.0))]
+    covered, drop = [], []
+    for clean, read, noise in jobs:
+        truth, rows = read(clean, 0).table["score"].item(), []
+        for i in range(200):
+            rows.append(read(clean + noise * np.random.default_rng(i).standard_normal((12, *clean.shape)), i).table.iloc[0])
+        table = pd.DataFrame(rows)
+        covered.append(((table["ci_low"] <= truth) & (truth <= table["ci_high"])).mean())
+        drop.append((truth - table["score"].mean(), (table["score"] - table["draws_mean"]).mean()))
+    assert min(covered[:4]) >= 0.92, covered
+    assert drop[4][0] > 0.08 and 0.2 < drop[4][1] / drop[4][0] < 1.0, drop  # a perfect hierarchy in much noise
