@@ -71,7 +71,7 @@ def best_layer(
     Notes
     -----
     ``score`` is that of a winner, chosen on the same rows: report ``nested_score``. The interval is that of the pair at hand; a layer is not
-    distinct from a rival because it won. For folds that train one another draws are spread by √2 about the scores, see `bootstrap`.
+    distinct from a rival because it won. Draws are centred on the scores, and for folds that train one another spread by √2, see `bootstrap`.
     Peers report the maximum over layers as it is, which lies above zero in pure noise.
 
     Examples
@@ -117,8 +117,10 @@ def _ranked(labels: pd.DataFrame, names: list[str], point: Floats, draws: Floats
     known, two = np.isfinite(point).any(axis=0), np.isfinite(point).sum(axis=0) > 1
     first, second = order[:2]
     cell = np.arange(point.shape[1])
-    if crossed:
-        draws = point[:, None] + CROSSED * (draws - point[:, None])
+    # about the scores, as the interval is: medians over targets are biased under resampling, and differently so in each layer
+    known_draws = np.isfinite(draws)
+    middle = np.where(known_draws, draws, 0.0).sum(axis=1) / np.maximum(known_draws.sum(axis=1), 1)
+    draws = point[:, None] + (CROSSED if crossed else 1.0) * (draws - middle[:, None])
     winners = np.argmax(np.where(np.isfinite(draws), draws, -np.inf), axis=0)  # (n, n_cells)
     drawn = np.asarray(np.isfinite(draws).any(axis=0))
     share = (drawn & (winners == first)).sum(axis=0) / np.maximum(drawn.sum(axis=0), 1)

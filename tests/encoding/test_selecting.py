@@ -52,6 +52,7 @@ def test_confidence_is_the_share_of_draws():
     table = best_layer(scores, n=60, seed=9)
     ((rows, weights),) = bootstrap_folds(scores.test_rows["01"], 60, 9, "01")
     draws = np.stack([bootstrap_pearson(scores.observed["01"][rows], p[rows], weights) for p in scores.predictions["01"].values()])
+    draws += (scores.mean() - draws.mean(axis=1))[:, None]
     first = [LAYERS.index(name) for name in table["layer"]]
     np.testing.assert_allclose(table["confidence"], (draws.argmax(axis=0) == first).mean(axis=0))
 
