@@ -96,6 +96,8 @@ def _check_variant(manifest: Manifest, name: str, where: str) -> None:
     known: Mapping[str, tuple[str, ...]] = {"subjects": manifest.subjects, "sessions": manifest.sessions()}
     for kind, there in known.items():
         for item in getattr(variant, kind):
+            if manifest.join_sessions and kind == "sessions":
+                raise InputError("a variant cannot leave out sessions that are joined", where=f"{where}.variants.{name}.sessions", got=item)
             if item not in there:
                 raise InputError(
                     f"variant of an unknown {kind[:-1]} {item!r}", where=f"{where}.variants.{name}.{kind}", fix=did_you_mean(item, there)

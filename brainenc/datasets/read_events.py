@@ -91,7 +91,7 @@ def _from_files(spec: EventsSpec, folder: Path, sessions: list[dict[str, object]
             table = table.iloc[select(table, spec.where)]
         if "run" in fields:
             table = table.assign(run=row["run"])
-        elif "session" in fields and "run" not in table:
+        elif len(rows) > 1 and "run" not in table:
             table = table.assign(run=row["session"])
         parts.append(add_columns(table, spec.columns, f"{where}.columns", fields=[row] * len(table)))
     return pd.concat(parts, ignore_index=True)

@@ -17,7 +17,7 @@ from brainenc.datasets.columns import add_arrays, add_columns, named
 from brainenc.datasets.parsing import run_list
 from brainenc.datasets.places import Unit, context, resolve, session_units, sides_of
 from brainenc.datasets.read_events import read_events
-from brainenc.datasets.read_targets import kept_targets, read_targets
+from brainenc.datasets.read_targets import list_targets, read_targets
 from brainenc.datasets.schema import Manifest, ResponsesSpec
 from brainenc.datasets.templates import field_names, fill
 from brainenc.io.hdf5 import read_rows
@@ -42,12 +42,13 @@ def read_responses(manifest: Manifest, folder: Path, unit: Unit, stimuli: Stimul
     assert spec is not None
     runs = run_list(spec.runs, f"{manifest.name}.responses.runs")
     units = session_units(manifest, unit)
-    raw, sizes = _read_sessions(manifest, spec, folder, units, runs)
+    listed = list_targets(manifest, folder, context(manifest, units[0]))
+    raw, sizes = _read_sessions(manifest, folder, units, runs, listed.kept)
     samples = _samples(manifest, raw, folder, units, sizes, stimuli)
     for column in ("subject", "session"):
         if column not in samples and unit.get(column) is not None:
             samples[column] = unit[column]
-    targets, space = read_targets(manifest, raw, folder, context(manifest, units[0]))
+    targets, space = read_targets(manifest, raw, listed, folder, context(manifest, units[0]))
     series = spec.t_r is not None or spec.sampling_rate is not None
     if series:
         samples = _with_time(samples, spec)
@@ -75,14 +76,19 @@ def format_of(path: str, given: str | None) -> str:
 
 
 def _read_sessions(
-    manifest: Manifest, spec: ResponsesSpec, folder: Path, units: list[Unit], runs: tuple[int, ...]
+    manifest: Manifest, folder: Path, units: list[Unit], runs: tuple[int, ...], kept: npt.NDArray[np.bool_] | None
 ) -> tuple[Responses, list[int]]:
     """Return the responses of all sessions below each other, and how many samples each session has."""
+    spec = manifest.responses
+    assert spec is not None
     parts: list[Responses] = []
     sizes: list[int] = []
     for unit in units:
-        part = _read_files(manifest, spec, folder, context(manifest, unit), runs)
-        part = _only_kept(part, kept_targets(manifest, folder, context(manifest, unit)), f"{manifest.name}.targets.where")
+        values = context(manifest, unit)
+        if kept is not None and (chosen := _read_chosen(manifest, spec, folder, values, kept)) is not None:
+            part = chosen
+        else:
+            part = _only_kept(_read_files(manifest, spec, folder, values, runs), kept, f"{manifest.name}.targets.where")
         joined = {"session": unit["session"]} if len(units) > 1 else {}
         parts.append(replace(part, samples=part.samples.assign(sample=part.samples["sample"] + sum(sizes), **joined)))
         sizes.append(int(part.samples["sample"].max()) + 1)
@@ -90,8 +96,7 @@ def _read_sessions(
 
 
 def _only_kept(part: Responses, kept: npt.NDArray[np.bool_] | None, where: str) -> Responses:
-    """Return the targets that are kept; a reader that took no others is done already."""
-    if kept is None or part.n_targets == int(kept.sum()):
+    if kept is None:
         return part
     if part.n_targets != len(kept):
         raise DataError("targets table and responses have different lengths", where=where, expected=f"{part.n_targets} targets", got=f"{len(kept)} rows")
@@ -186,9 +191,6 @@ def _read_array(manifest: Manifest, spec: ResponsesSpec, folder: Path, row: Mapp
         }
         return _side_by_side(sides, where)
     file = folder / resolve(spec.path, row, where)
-    kept = kept_targets(manifest, folder, row)
-    if kept is not None and spec.axes == ("target", "sample") and file.suffix.lower() in HDF5:
-        return _chosen_rows(file, key, kept, spec)
     part = load_array(file, key=key, axes=spec.axes, scale=spec.scale, units=spec.units)
     if "repeat" in part.samples and (spec.t_r is not None or spec.sampling_rate is not None):  # a series shown again is another run
         order = np.argsort(part.samples["repeat"].to_numpy(), kind="stable")
@@ -197,12 +199,20 @@ def _read_array(manifest: Manifest, spec: ResponsesSpec, folder: Path, row: Mapp
     return part
 
 
-def _chosen_rows(file: Path, key: str | None, kept: npt.NDArray[np.bool_], spec: ResponsesSpec) -> Responses:
-    """Read some targets of a matrix that may be too large to be read whole."""
-    values = read_rows(file, key, kept).T
-    values = np.ascontiguousarray(values, dtype=values.dtype if values.dtype.kind == "f" and values.dtype.itemsize >= 4 else np.float64)
+def _read_chosen(
+    manifest: Manifest, spec: ResponsesSpec, folder: Path, values: Mapping[str, object], kept: npt.NDArray[np.bool_]
+) -> Responses | None:
+    """Read only some targets of an HDF5 matrix that may be too large to be read whole; None where the file is of another kind."""
+    plain = format_of(spec.path, spec.format) == "array" and not spec.mask and not field_names(spec.path) & {"run", "hemi"}
+    if not plain or spec.axes != ("target", "sample") or Path(spec.path).suffix.lower() not in HDF5 or isinstance(spec.key, tuple):
+        return None
+    file = folder / resolve(spec.path, values, f"{manifest.name}.responses.path")
+    key = spec.key and fill(spec.key, values, f"{manifest.name}.responses.key")
+    rows = read_rows(file, key, kept)
+    dtype = rows.dtype if rows.dtype.kind == "f" and rows.dtype.itemsize >= 4 else np.dtype(np.float64)
+    numbers = np.ascontiguousarray(rows.T, dtype=dtype)
     facts: dict[str, Any] = {"files": [file.name], "axes": list(spec.axes)} | ({"key": key} if key else {})
-    raw = Responses(values=values, samples=pd.DataFrame({"sample": np.arange(len(values))}), units=spec.units, provenance=facts)
+    raw = Responses(values=numbers, samples=pd.DataFrame({"sample": np.arange(len(numbers))}), units=spec.units, provenance=facts)
     return _scaled(raw, spec.scale)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ from brainenc.core.errors import DataError, InputError
 from brainenc.core.selection import select
 from brainenc.datasets.columns import add_arrays, add_columns
 from brainenc.datasets.places import resolve, sides_of
-from brainenc.datasets.schema import Manifest, RoiSpec, SpaceSpec, TargetsSpec
+from brainenc.datasets.schema import Manifest, RoiSpec, SpaceSpec
 from brainenc.datasets.templates import field_names
 from brainenc.io.nifti import open_image
 from brainenc.io.npdict import read_npdict
@@ -30,7 +30,32 @@ from brainenc.nouns.spaces.surface import MESHES
 from brainenc.nouns.tables import need_column
 
 
-def read_targets(manifest: Manifest, raw: Responses, folder: Path, values: Mapping[str, object]) -> tuple[pd.DataFrame, Space]:
+class ListedTargets(NamedTuple):
+    """The targets table as its file has it after selection (None without a file), and which targets of the responses that is (None: all)."""
+
+    table: pd.DataFrame | None = None
+    kept: npt.NDArray[np.bool_] | None = None
+
+
+def list_targets(manifest: Manifest, folder: Path, values: Mapping[str, object]) -> ListedTargets:
+    """Read the table of targets, before the responses: it may say that only some of them are read."""
+    spec = manifest.targets
+    if spec is None or not spec.path:
+        return ListedTargets()
+    where = f"{manifest.name}.targets"
+    table = load_table(folder / resolve(spec.path, values, f"{where}.path"), names=spec.names, rename=spec.rename)
+    if not spec.where:
+        return ListedTargets(table)
+    kept = np.zeros(len(table), dtype=bool)
+    kept[select(table, spec.where)] = True
+    if not kept.any():
+        raise InputError("selection keeps no target", where=f"{where}.where", got=spec.where)
+    return ListedTargets(table.loc[kept].reset_index(drop=True), kept)
+
+
+def read_targets(
+    manifest: Manifest, raw: Responses, listed: ListedTargets, folder: Path, values: Mapping[str, object]
+) -> tuple[pd.DataFrame, Space]:
     """Return the completed targets table and the space of the responses.
 
     Raises
@@ -43,10 +68,8 @@ def read_targets(manifest: Manifest, raw: Responses, folder: Path, values: Mappi
     spec = manifest.targets
     where = f"{manifest.name}.targets"
     if spec is not None:
-        if spec.path:
-            table = _table(spec, folder, values, where)
-            if spec.where:
-                table = table.iloc[select(table, spec.where)].reset_index(drop=True)
+        if listed.table is not None:
+            table = listed.table
             if len(table) != raw.n_targets:
                 raise DataError(
                     "targets table and responses have different lengths", where=f"{where}: {spec.path}",
@@ -66,24 +89,6 @@ def read_targets(manifest: Manifest, raw: Responses, folder: Path, values: Mappi
     if manifest.space is not None and manifest.space.vertices and isinstance(space, SurfaceSpace):
         targets = targets.assign(vertex=space.vertex)
     return targets, space
-
-
-def kept_targets(manifest: Manifest, folder: Path, values: Mapping[str, object]) -> npt.NDArray[np.bool_] | None:
-    """Return which targets of the files are read, True or False for each, or None where all are."""
-    spec = manifest.targets
-    if spec is None or not spec.where:
-        return None
-    where = f"{manifest.name}.targets"
-    table = _table(spec, folder, values, where)
-    kept = np.zeros(len(table), dtype=bool)
-    kept[select(table, spec.where)] = True
-    if not kept.any():
-        raise InputError("selection keeps no target", where=f"{where}.where", got=spec.where)
-    return kept
-
-
-def _table(spec: TargetsSpec, folder: Path, values: Mapping[str, object], where: str) -> pd.DataFrame:
-    return load_table(folder / resolve(spec.path, values, f"{where}.path"), names=spec.names, rename=spec.rename)
 
 
 def _add_roi(

@@ -444,6 +444,8 @@ def _check_responses(manifest: Manifest, where: str) -> None:
             raise InputError("must be a positive number", where=f"{where}.{label}", got=value)
     if spec.t_r is not None and spec.sampling_rate is not None:
         raise InputError("give t_r or sampling_rate, not both", where=where)
+    if manifest.join_sessions and (spec.t_r or spec.sampling_rate) and (spec.runs or spec.run_length):
+        raise InputError("sessions of a series that are joined are its runs", where=where, got="runs within them", fix="leave join_sessions out")
     if spec.labels and (isinstance(spec.key, str) or spec.key is None or len(spec.labels) != len(spec.key)):
         raise InputError("labels need as many keys", where=where, expected=len(spec.labels), got=repr(spec.key))
     for side in spec.hemispheres:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from brainenc.core.errors import DataError
 from brainenc.core.fingerprint import of_file, of_json
-from brainenc.datasets.places import Unit
+from brainenc.datasets.places import Unit, session_units
 from brainenc.datasets.schema import Manifest, SourceFile
 from brainenc.io.atomic import write_json
 from brainenc.io.paths import cache_dir
@@ -37,7 +37,7 @@ def verify_files(manifest: Manifest, unit: Unit, folder: Path) -> None:
     for source in manifest.sources:
         for item in source.files:
             path = folder / item.path
-            if wanted_by(item, unit) and path.is_file():
+            if any(wanted_by(item, each) for each in session_units(manifest, unit)) and path.is_file():
                 _verify(path, item)
 
 
