@@ -138,6 +138,8 @@ def _templates(manifest: Manifest) -> Iterator[tuple[str, str]]:
             yield table.path, f"{key}.path"
         for column in getattr(table, "arrays", ()):
             yield from ((place.path, f"{key}.arrays") for place in (column, column.through) if place is not None)
+    for masks in manifest.targets.masks if manifest.targets else ():
+        yield masks.path, "targets.masks"
     for roi in manifest.targets.rois if manifest.targets else ():
         yield from ((path, "targets.rois") for path in (roi.path, roi.names) if path)
     if manifest.space is not None:

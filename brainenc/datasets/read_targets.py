@@ -14,12 +14,12 @@ from brainenc.core.errors import DataError, InputError
 from brainenc.core.selection import select
 from brainenc.datasets.columns import add_arrays, add_columns
 from brainenc.datasets.places import resolve, sides_of
-from brainenc.datasets.schema import Manifest, RoiSpec, SpaceSpec
+from brainenc.datasets.schema import Manifest, MaskArrays, RoiSpec, SpaceSpec
 from brainenc.datasets.templates import field_names
 from brainenc.io.nifti import open_image
 from brainenc.io.npdict import read_npdict
 from brainenc.io.paths import existing_file, read_errors
-from brainenc.io.readers import read_array
+from brainenc.io.readers import list_keys, read_array
 from brainenc.loaders.cifti import cifti_labels
 from brainenc.loaders.nifti import volume_labels
 from brainenc.loaders.surface import surface_labels
@@ -83,6 +83,8 @@ def read_targets(
                 targets = targets.assign(**{column.column: _fitting(found, len(targets), f"{where}.arrays: {column.path}")})
             else:
                 targets = add_arrays(targets, [column], folder, values, f"{where}.arrays")
+        for masks in spec.masks:
+            targets = _add_masks(targets, masks, folder / resolve(masks.path, values, f"{where}.masks"), f"{where}.masks")
         for roi in spec.rois:
             targets = _add_roi(targets, roi, raw.space, folder, values, manifest)
     space = raw.space if manifest.space is None else _space(manifest.space, targets, folder, values, manifest, raw.space)
@@ -114,6 +116,18 @@ def _add_roi(
             )  # fmt: skip
         column[here] = name
     return targets.assign(**{roi.column: column})
+
+
+def _add_masks(targets: pd.DataFrame, masks: MaskArrays, file: Path, where: str) -> pd.DataFrame:
+    for key in list_keys(file):
+        name = key.removeprefix(masks.prefix)
+        if name == key or not name:
+            continue
+        if name in targets:
+            raise InputError("a mask has the name of another column", where=f"{where}: {file}", got=key)
+        inside = _fitting(read_array(file, key=key).reshape(-1), len(targets), f"{where}: {file}::{key}")
+        targets = targets.assign(**{name: (inside != 0).astype(np.int8)})
+    return targets
 
 
 def _fitting(found: npt.NDArray[Any], n: int, where: str) -> npt.NDArray[Any]:

@@ -245,6 +245,14 @@ class RoiSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MaskArrays:
+    """Every array of a container whose key begins with ``prefix`` is a mask: a column of 1 and 0, named by the rest of the key. They may overlap."""
+
+    path: str
+    prefix: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TargetsSpec:
     """One row per target, and regions. ``where`` selects rows of the table; only these targets are read."""
 
@@ -253,6 +261,7 @@ class TargetsSpec:
     rename: Mapping[str, str] = field(default_factory=dict)
     columns: Mapping[str, Scalar] = field(default_factory=dict)
     arrays: tuple[ArrayColumn, ...] = ()
+    masks: tuple[MaskArrays, ...] = ()
     where: str = ""
     rois: tuple[RoiSpec, ...] = ()
 

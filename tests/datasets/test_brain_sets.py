@@ -119,6 +119,10 @@ def shortclips(tmp_path, rng, shrunk):
     train[:, 2] = test[:, :, 2] = np.nan
     with h5py.File(tmp_path / "responses/S03_responses.hdf", "w") as file:
         file["Y_train"], file["Y_test"], file["run_onsets"] = train, test, np.arange(0, 48, 4)
+    (tmp_path / "mappers").mkdir()
+    with h5py.File(tmp_path / "mappers/S03_mappers.hdf", "w") as file:
+        file["roi_mask_V1"], file["roi_mask_FFA"] = np.array([1, 1, 0, 0, 0], bool), np.array([0, 1, 0, 1, 0], np.uint8)
+        file["flatmap_mask"], file["voxel_to_fsaverage_shape"] = np.ones((2, 3), bool), np.array([327684, 5])
     return shrunk("shortclips", length=("run_length = 300", "run_length = 4")), train, test
 
 
@@ -130,6 +134,8 @@ def test_shortclips_training_runs(shortclips, caplog):
     assert list(brain.samples["time"][:5]) == [0, 2, 4, 6, 0] and set(brain.samples["split"]) == {"train"}
     assert list(brain.events["stimulus_id"]) == [f"train_{i:02d}" for i in range(12)] and set(brain.events["duration"]) == {8.0}
     assert brain.provenance["n_targets_with_missing"] == 1 and "48 missing values" in caplog.text
+    assert list(brain.targets["V1"]) == [1, 1, 0, 0, 0] and brain.where("V1 == 1 and FFA == 1").n_targets == 1
+    assert set(brain.targets) == {"target_id", "V1", "FFA"}
     assert stimuli.kind == "video" and stimuli.table.loc["train_11", "path"] == "stimuli/train_11.hdf" and len(stimuli) == 13
 
 
@@ -150,6 +156,10 @@ def test_shortclips_that_are_no_whole_runs(shortclips):
         be.load(manifest, "S03")
     with pytest.raises(NotFoundError, match="no key 'Y_test'.*Y_train"):
         be.load(manifest, "S03", variant="test")
+    with h5py.File(manifest.parent / "responses/S03_responses.hdf", "w") as file:
+        file["Y_train"] = train[:, :4]
+    with pytest.raises(DataError, match="values do not fit the targets.*roi_mask_FFA.*4 values"):
+        be.load(manifest, "S03")
 
 
 GOD_KEYS = ["VoxelData", "ROI_V1", "ROI_V2", "ROI_V3", "ROI_V4", "ROI_LOC", "voxel_x", "DataType", "Run", "stimulus_id"]
