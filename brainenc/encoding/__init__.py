@@ -35,11 +35,13 @@ if TYPE_CHECKING:
     from brainenc.encoding.stability import layer_stability
     from brainenc.encoding.stacking import Stacking
     from brainenc.encoding.subjects import Prevalence, group_table, prevalence
+    from brainenc.encoding.timing import Latencies, latencies
 
 _WHERE = {
     "BandedRidge": "banded",
     "Consistency": "consistency",
     "Delays": "delays",
+    "Latencies": "timing",
     "MixedEffects": "mixed",
     "Prevalence": "subjects",
     "Readout": "_reading",
@@ -62,6 +64,7 @@ _WHERE = {
     "group_table": "subjects",
     "half_time": "curves",
     "join": "_bands",
+    "latencies": "timing",
     "layer_stability": "stability",
     "load_model": "saving",
     "map_association": "associations",
@@ -87,6 +90,7 @@ __all__ = [
     "BandedRidge",
     "Consistency",
     "Delays",
+    "Latencies",
     "MixedEffects",
     "Prevalence",
     "Readout",
@@ -109,6 +113,7 @@ __all__ = [
     "group_table",
     "half_time",
     "join",
+    "latencies",
     "layer_stability",
     "load_model",
     "map_association",
