@@ -103,6 +103,11 @@ class Scores:
             raise InputError("spaces do not fit the targets", where="Scores", expected=f"{values.shape[2]} targets", got=found)
         if self.ceiling is not None and len(self.ceiling.values) != values.shape[2]:
             raise InputError("one ceiling per target is needed", where="Scores", expected=values.shape[2], got=len(self.ceiling.values))
+        per_target = (values.shape[0], values.shape[2])
+        for name, shape in (("p", per_target), ("q", per_target), ("p_max", per_target), ("ci", (2, *per_target))):
+            array = getattr(self, name)
+            if array is not None and np.shape(array) != shape:
+                raise InputError(f"{name} does not fit the scores", where="Scores", expected=f"shape {shape}", got=f"shape {np.shape(array)}")
         object.__setattr__(self, "values", values)
         object.__setattr__(self, "entries", entries)
         object.__setattr__(self, "targets", targets)

@@ -118,6 +118,8 @@ def test_one_person_has_clusters_in_the_volume(rng):
     inside = found.labels == found.table.loc[0, "cluster"]
     assert inside[ball].mean() > 0.9 and inside[~ball].mean() < 0.05 and found.drawn == "permutations"
     np.testing.assert_allclose(found.t[ball].mean(), scores.mean()[0, ball].mean() * np.sqrt(120), rtol=0.15)  # r over its null, 1 / √n
+    with pytest.raises(InputError, match="memory|budget"):
+        cluster_test(scores, adjacency=list(space.neighbourhoods(3.0)), n=200, memory="50KB")
     enhanced = cluster_test(scores, adjacency=list(space.neighbourhoods(3.0)), n=100, threshold="tfce")
     assert enhanced.mask[ball].mean() > 0.8 and enhanced.mask[~ball].mean() < 0.1
 

@@ -187,5 +187,7 @@ def test_what_cannot_be_tested_is_refused():
         permutation_test(scores, maximum_over="layer")
     with pytest.raises(InputError, match="correction"):
         permutation_test(scores, correction="bonferroni")
+    with pytest.raises(InputError, match=r"ci does not fit the scores.*expected shape \(2, 2, 7\)"):
+        replace(scores, ci=np.zeros((2, 7)))
     with pytest.raises(InputError, match="bootstrap is a count"):
         make(bootstrap=-1)
