@@ -8,6 +8,8 @@ _PUBLIC = {
     "plot": "dispatch",
     "layer_region_heatmap": "heatmap",
     "layer_profiles": "profiles",
+    "layer_time_image": "layer_times",
+    "encoder_time_matrix": "layer_times",
     "score_vs_ceiling": "scatter",
     "brain_map": "maps",
     "score_map": "maps",

@@ -17,6 +17,7 @@ KINDS: dict[str, dict[str, str]] = {
         "map": "brainenc.viz.maps:score_map",
         "winners": "brainenc.viz.maps:winner_map",
         "models": "brainenc.viz.searchlights:model_maps",
+        "times": "brainenc.viz.layer_times:layer_time_image",
     },
     "Responses": {"carpet": "brainenc.viz.responses:response_carpet"},
     "FeatureSpace": {"spectrum": "brainenc.viz.features:variance_spectrum"},
@@ -28,6 +29,7 @@ KINDS: dict[str, dict[str, str]] = {
         "counts": "brainenc.viz.tagging:tag_counts",
     },
     "TagSelection": {"counts": "brainenc.viz.tagging:tag_counts"},
+    "TimeGeneralization": {"matrix": "brainenc.viz.layer_times:encoder_time_matrix"},
     "VariancePartition": {"bars": "brainenc.viz.partitions:partition_bars"},
     "Identification": {"triangle": "brainenc.viz.triangles:triangle"},
     "Evaluation": {
@@ -43,9 +45,9 @@ def plot(noun: Any, kind: str | None = None, **options: Any) -> Any:
 
     Parameters
     ----------
-    noun : Scores, Evaluation, VariancePartition, Identification, RDMs, Responses, FeatureSpace or StimulusSet
+    noun : Scores, Evaluation, VariancePartition, TimeGeneralization, Identification, RDMs, Responses, FeatureSpace or StimulusSet
     kind : str, optional
-        For scores "heatmap" (default), "profiles", "ceiling", "map", "winners" or "models" (searchlights); for evaluations "bars" (default),
+        For scores "heatmap" (default), "profiles", "ceiling", "map", "winners", "times" or "models" (searchlights); for evaluations "bars" (default),
         "course" or "matrix"; for RDMs "panels" (default) or "mds"; the other nouns have one kind each.
     **options
         For the function behind it, e.g. ``plot(scores, "map", subject="01", title="Subject 01")``.
