@@ -41,6 +41,21 @@ def one_of(value: Any, allowed: Sequence[Any], name: str) -> Any:
     )
 
 
+def real_array(values: Any, name: str, where: str) -> npt.NDArray[np.float64]:
+    """Return values as an array of float64, or say that they are no numbers."""
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError(f"{name} are no array of numbers", where=where, got=type(values).__name__) from None
+
+
+def whole(value: Any, name: str, where: str, *, least: int = 0) -> int:
+    """Return a whole number of at least ``least``, or say that it is none."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer) or value < least:
+        raise InputError(f"{name} is a whole number of at least {least}", where=where, got=repr(value))
+    return int(value)
+
+
 def nearest(name: object, known: Iterable[object], n: int = 3) -> list[str]:
     """Return up to ``n`` known names that look like ``name``."""
     names = [str(k) for k in known]

@@ -10,7 +10,10 @@ A message says what is wrong, where, what was expected, what was found, and what
 
 from __future__ import annotations
 
+import re
 from typing import Any
+
+_CODE = re.compile(r"[\w.]+[=(]")
 
 
 class BrainencError(Exception):
@@ -71,6 +74,7 @@ def compose(what: str, *, where: Any = None, expected: Any = None, got: Any = No
         parts = [f"expected {expected}" if expected is not None else "", f"got {got}" if got is not None else ""]
         text += ": " + ", ".join(part for part in parts if part)
     if fix:
-        sentence = fix[0].upper() + fix[1:]
+        # what is to be typed (folds=…, be.Responses(…)) keeps its case
+        sentence = fix if _CODE.match(fix) else fix[0].upper() + fix[1:]
         text = f"{text.rstrip('.')}. {sentence}{'' if sentence[-1] in '.?!' else '.'}"
     return text

@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from brainenc.core.checks import did_you_mean
-from brainenc.core.errors import NotFoundError
+from brainenc.core.errors import InputError, NotFoundError
 
 
 class Registry:
@@ -41,6 +41,8 @@ class Registry:
 
     def get(self, name: str) -> ModuleType | Any:
         """Import and return one item, or raise with the nearest names."""
+        if not isinstance(name, str):
+            raise InputError(f"the name of a {self.noun} is text", expected=f"one of {', '.join(self.names())}", got=type(name).__name__)
         for point in _entry_points(self.group):
             if point.name == name:
                 return point.load()

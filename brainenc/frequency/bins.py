@@ -13,6 +13,7 @@ import pandas as pd
 from brainenc.core.errors import InputError
 
 EXACT = 1e-6
+_WHAT, _EXPECTED = "targets are positive frequencies in Hz", "1.0, [1.0, 2.0] or {'sentence': 1.0}"
 NYQUIST = "Nyquist bin: one real degree of freedom, no phase"
 Targets = float | Sequence[float] | Mapping[str, float | Sequence[float]]
 
@@ -40,16 +41,23 @@ class Grid:
 def levels_of(targets: Targets) -> dict[str, tuple[float, ...]]:
     """Return the frequencies of each named level; frequencies without a name are called after themselves."""
     if isinstance(targets, Mapping):
-        levels = {str(name): tuple(np.atleast_1d(np.asarray(value, dtype=np.float64))) for name, value in targets.items()}
+        levels = {str(name): _frequencies(value, targets) for name, value in targets.items()}
     else:
-        found = tuple(np.atleast_1d(np.asarray(targets, dtype=np.float64)).ravel())
+        found = _frequencies(targets, targets)
         levels = {f"{f:g} Hz": (float(f),) for f in found}
         if len(levels) < len(found):
-            raise InputError("a frequency is asked for twice", where="targets", got=found)
+            raise InputError("a frequency is asked for twice", where="targets", got=", ".join(f"{f:g} Hz" for f in found))
     flat = [f for group in levels.values() for f in group]
     if not flat or not all(np.isfinite(f) and f > 0 for f in flat):
-        raise InputError("targets are positive frequencies in Hz", where="targets", expected="1.0, [1.0, 2.0] or {'sentence': 1.0}", got=repr(targets))
+        raise InputError(_WHAT, where="targets", expected=_EXPECTED, got=repr(targets))
     return {name: tuple(float(f) for f in group) for name, group in levels.items()}
+
+
+def _frequencies(value: Any, targets: Any) -> tuple[float, ...]:
+    try:
+        return tuple(float(f) for f in np.atleast_1d(np.asarray(value, dtype=np.float64)).ravel())
+    except (TypeError, ValueError):
+        raise InputError(_WHAT, where="targets", expected=_EXPECTED, got=repr(targets)) from None
 
 
 def grid(targets: Targets, fs: float, n_times: int, *, harmonics: int = 1, tolerance: float = 1e-3, trim: bool = False) -> Grid:

@@ -89,8 +89,8 @@ def _with_layer(channels: pd.DataFrame, layer: str) -> pd.DataFrame:
 
 
 def _rate(known: float | None, given: float | None, name: str) -> float:
-    if given is not None and not (np.isfinite(given) and given > 0):
-        raise InputError("the sampling rate is a positive number", where=name, got=given)
+    if given is not None and not (isinstance(given, int | float | np.number) and np.isfinite(given) and given > 0):
+        raise InputError("the sampling rate is a positive number", where=name, got=repr(given))
     if known is None and given is None:
         raise InputError("the sampling rate is not known", where=name, fix="give fs, the samples a second")
     if known is not None and given is not None and abs(known - given) > 1e-6 * known:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from brainenc.core.checks import examples, one_of
+from brainenc.core.checks import examples, one_of, whole
 from brainenc.core.errors import InputError
 from brainenc.core.rng import generator
 from brainenc.features.words import texts_of
@@ -55,8 +55,9 @@ def orderings(stimuli: StimulusSet, n: int = 100, *, seed: int = 0, unit: str | 
     kind = _unit(stimuli, unit)
     units = [units_of(text, kind) for text in texts_of(stimuli)]
     length = _equal(units, stimuli)
-    if n < 1 or (n_sentences is not None and n_sentences < 1):
-        raise InputError("sequences and their sentences are counted from one", where="orderings", got=(n, n_sentences))
+    whole(n, "n", "orderings", least=1)
+    if n_sentences is not None:
+        whole(n_sentences, "n_sentences", "orderings", least=1)
     wanted = len(units) if n_sentences is None else int(n_sentences)
     rows = []
     for i, order in enumerate(_orders(len(units), wanted, n, seed)):
@@ -117,6 +118,8 @@ def rates(n_units: int, *, unit_rate: float = 4.0) -> dict[str, tuple[float, ...
     if isinstance(n_units, bool) or not isinstance(n_units, int) or n_units < 4:
         raise InputError("a sentence of phrases has at least four units", where="rates", got=repr(n_units))
     phrases = (2,) if n_units == 4 else tuple(range(2, n_units))
+    if not unit_rate > 0:
+        raise InputError("the rate of the units is positive", where="rates", expected="units a second", got=unit_rate)
     return {"sentence": (unit_rate / n_units,), "phrase": tuple(unit_rate / k for k in phrases)}
 
 
@@ -150,6 +153,9 @@ def _orders(n_known: int, wanted: int, n: int, seed: int) -> list[npt.NDArray[np
 
 
 def _unit(stimuli: StimulusSet, unit: str | None) -> str:
+    if not isinstance(stimuli, StimulusSet):
+        fix = 'give be.StimulusSet({"stimulus_id": […], "text": […]}, kind="text")'
+        raise InputError("sentences are a StimulusSet", where="orderings, scramble", got=type(stimuli).__name__, fix=fix)
     if unit is not None:
         return str(one_of(unit, tuple(SEPARATORS), "unit"))
     found: list[Any] = list(pd.unique(stimuli.table["unit"])) if "unit" in stimuli.table.columns else []

@@ -55,7 +55,11 @@ def read(path: str | Path) -> Any:
             arrays = {key: stored[key] for key in stored.files}
         header = json.loads(arrays[HEADER].tobytes())
     except Exception as error:  # zip, header and json damage all look different
-        raise DataError("not a readable brainenc file", where=source, got=f"{type(error).__name__}: {error}") from error
+        with open(source, "rb") as stream:
+            archive = stream.read(2) == b"PK"
+        # what is no archive at all numpy takes for a pickle, and advises to trust it
+        got = f"{type(error).__name__}: {error}" if archive else "no archive"
+        raise DataError("not a readable brainenc file", where=source, expected="what .save() of a noun wrote", got=got) from error
     if header.get("schema") != SCHEMA:
         raise DataError("file is of another schema", where=source, expected=SCHEMA, got=header.get("schema"), fix="update brainenc")
     return _unpack(header["content"], arrays, source)

@@ -129,7 +129,11 @@ class RDMs:
     def take(self, positions: npt.ArrayLike) -> RDMs:
         """Return the RDMs at these positions (integers, or one boolean per RDM)."""
         index = np.asarray(positions).reshape(-1)
+        if index.dtype.kind not in "biu" and index.size or (index.dtype == bool and len(index) != self.n_rdms):
+            raise InputError("positions are integers, or one boolean an RDM", where="RDMs.take", expected=f"{self.n_rdms} RDMs", got=repr(positions))
         index = np.flatnonzero(index) if index.dtype == bool else index.astype(np.intp)
+        if len(index) and not -self.n_rdms <= index.min() <= index.max() < self.n_rdms:
+            raise InputError("no such RDM", where="RDMs.take", expected=f"positions below {self.n_rdms}", got=examples(index))
         return replace(self, values=frozen(self.values[index]), rdms=self.rdms.iloc[index])
 
     def where(self, selection: str | None = None, **equals: Any) -> RDMs:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from brainenc.core.checks import one_of
 from brainenc.core.errors import InputError
 from brainenc.core.registry import Registry
@@ -39,7 +41,13 @@ def choices(metric: str, *, folds: Any, noise: Any, **rest: Any) -> How:
         raise InputError("there is no square to take the root of", where=where, got="squared=False", fix="leave squared as it is")
     if not how.per_channel and not estimator.PER_CHANNEL:
         raise InputError("values are no sums over channels", where=where, got="per_channel=False", fix="leave per_channel as it is")
-    rate, weight = how.prior
+    try:
+        rate, weight = map(float, how.prior)
+    except (TypeError, ValueError):
+        raise InputError("the prior is a rate and a weight", where="prior", expected="two numbers, e.g. (1.0, 0.1)", got=repr(how.prior)) from None
+    for name in ("squared", "per_channel", "center"):
+        if not isinstance(getattr(how, name), bool | np.bool_):
+            raise InputError(f"{name} is True or False", where=where, got=repr(getattr(how, name)))
     if estimator.NONNEGATIVE and not (rate > 0 and weight > 0):
         raise InputError("the prior needs a positive rate and weight: the log of a rate of 0 is infinite", where="prior", got=how.prior)
     if folds is not None and not estimator.CROSSVALIDATED:

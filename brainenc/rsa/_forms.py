@@ -88,4 +88,10 @@ def sigma_tensor(sigma_k: object, method: str, n_conditions: int) -> Tensor | No
     if tuple(sigma.shape) not in ((n_conditions,), (n_conditions, n_conditions)):
         raise InputError("covariance and conditions do not fit", where="sigma_k", expected=f"({n_conditions},) or ({n_conditions}, {n_conditions})",
                          got=tuple(sigma.shape))  # fmt: skip
+    variances = sigma if sigma.ndim == 1 else sigma.diagonal()
+    if not bool(torch.isfinite(sigma).all()) or not bool((variances > 0).all()):
+        got = f"least variance {float(variances.min()):.3g}"
+        raise InputError("a covariance of conditions has finite values and positive variances", where="sigma_k", got=got)
+    if sigma.ndim == 2 and not torch.allclose(sigma, sigma.T, rtol=1e-8, atol=1e-12 * float(variances.max())):
+        raise InputError("a covariance is symmetric", where="sigma_k", got=f"a difference of {float((sigma - sigma.T).abs().max()):.3g} across the diagonal")
     return sigma

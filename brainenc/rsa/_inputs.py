@@ -43,7 +43,9 @@ def model_stack(models: RDMs | Mapping[str, RDMs], data: RDMs, where: str) -> tu
     apart. Rows without a column ``model`` are called after ``layer`` or their number.
     """
     if isinstance(models, RDMs):
-        return aligned(models, data.ids, where), named(models.rdms)
+        table = named(models.rdms)
+        _check_apart(table, where)
+        return aligned(models, data.ids, where), table
     if not isinstance(models, Mapping) or not models:
         raise InputError("no models", where=where, expected="RDMs, or a mapping of names to RDMs", got=type(models).__name__)
     parts, tables = [], []
@@ -56,10 +58,15 @@ def model_stack(models: RDMs | Mapping[str, RDMs], data: RDMs, where: str) -> tu
         table.insert(0, "model", str(name))
         tables.append(table if rdms.n_rdms > 1 else table[["model"]])
     table = pd.concat(tables, ignore_index=True)
+    _check_apart(table, where)
+    return np.concatenate(parts), table
+
+
+def _check_apart(table: pd.DataFrame, where: str) -> None:
+    """Refuse models whose names and other columns are all equal."""
     if table.duplicated().any():
         raise InputError("models cannot be told apart", where=where, got=examples(table["model"][table.duplicated()]),
                          fix="give the RDMs of one model a column like layer")  # fmt: skip
-    return np.concatenate(parts), table
 
 
 def named(table: pd.DataFrame) -> pd.DataFrame:
@@ -109,10 +116,13 @@ class Groups(NamedTuple):
 
 
 def groups_of(data: RDMs, by: str | Sequence[str] | None, subject: str | None) -> Groups:
-    """Cut data RDMs into the groups that the columns ``by`` make; without a column ``subject`` every RDM is its own subject."""
+    """Cut data RDMs into the groups that the columns ``by`` make; without a column "subject" every RDM is its own subject."""
     columns = [] if by is None else [by] if isinstance(by, str) else list(by)
     for column in columns:
         need_column(data.rdms, column, "data.rdms")
+    if subject not in (None, "subject"):
+        # a name that was asked for and is not there would make a subject of every RDM
+        need_column(data.rdms, subject, "data.rdms")
     if subject is not None and subject in data.rdms:
         codes, names = pd.factorize(data.rdms[subject].astype(str))
     else:

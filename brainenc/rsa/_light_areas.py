@@ -15,6 +15,7 @@ from brainenc.core.errors import BrainencWarning, InputError
 from brainenc.core.selection import select
 from brainenc.nouns.neighbourhoods import Neighbourhoods
 from brainenc.nouns.responses import Responses
+from brainenc.nouns.spaces.base import check_radius
 
 Index = npt.NDArray[np.intp]
 Mask = npt.NDArray[np.bool_]
@@ -163,7 +164,7 @@ def _radius_and_window(space: Any, reach: Reach, options: dict[str, Any]) -> tup
     if reach.radius_mm is None and not (reach.time_window is not None and hasattr(space, "times")):
         fix = "give radius_mm, rings (surfaces), or neighbours"
         raise InputError("a searchlight needs its reach", where="searchlight", fix=fix, got="neither radius_mm, rings nor neighbours")
-    return (reach.radius_mm,)
+    return (None if reach.radius_mm is None else check_radius(reach.radius_mm),)
 
 
 def _given(neighbours: Any, n_targets: int, centres: Index) -> Neighbourhoods:

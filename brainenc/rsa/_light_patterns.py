@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from brainenc.core.checks import examples
+from brainenc.core.checks import examples, one_of
 from brainenc.core.errors import InputError
 from brainenc.linalg import noise as kernels
 from brainenc.linalg.device import resolve_device, working_dtype
@@ -201,7 +201,7 @@ def _noise_of(
     responses: Responses, part: Trials, how: How, noise: Any, residuals: Any, dof: float | None, used: npt.NDArray[np.bool_], device: torch.device,
 ) -> Any:  # fmt: skip
     if is_local(noise):
-        method = METHODS[0] if noise is True or noise == "local" else str(noise)
+        method = METHODS[0] if noise is True or one_of(noise, ("local", *METHODS), "noise") == "local" else str(noise)
         if residuals is not None:
             values, cells, _ = residual_rows(residuals, None, None, None)
             source = Residuals(values, cells, dof)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
+from brainenc.core.checks import real_array
 from brainenc.core.errors import InputError
 from brainenc.rsa._forms import REGISTRY, Form, dual, form_of, norms, prepared, sigma_tensor
 from brainenc.rsa.comparing import compare
@@ -128,7 +129,7 @@ def _check_apart(among: Floats, table: pd.DataFrame) -> None:
 
 
 def _called(function: Callable[[Floats], npt.ArrayLike], rdms: Tensor) -> Floats:
-    values = np.asarray(function(rdms.cpu().numpy()), dtype=np.float64)
+    values = real_array(function(rdms.cpu().numpy()), "scores", f"scorer {_name(function)}")
     values = values[:, None] if values.ndim == 1 else values
     if values.ndim != 2 or len(values) != len(rdms):
         expected = f"({len(rdms)},) or ({len(rdms)}, n_entries)"

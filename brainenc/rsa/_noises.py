@@ -35,7 +35,7 @@ def noise_for_groups(noise: Any, part: Trials, metric: str) -> Noises:
         return Noises([None], shared=True)
     if isinstance(noise, bool | str):
         method = METHODS[0] if noise is True else str(one_of(noise, METHODS, "noise"))
-        return Noises([estimated(part, [group], method) for group in range(len(part.values))], shared=False)
+        return Noises([estimated(part, [group], method, warn=group == 0) for group in range(len(part.values))], shared=False)
     found = per_fold(noise, part, metric)
     first = found[0] if isinstance(found, list) else found
     wanted, total = part.values.shape[2], part.n_total or part.values.shape[2]
@@ -73,7 +73,7 @@ def per_fold(noise: Any, part: Trials, metric: str) -> NoiseModel | list[NoiseMo
     return [as_model(one) for one in noise]
 
 
-def residual_cells(part: Trials) -> npt.NDArray[np.intp]:
+def residual_cells(part: Trials, *, warn: bool = True) -> npt.NDArray[np.intp]:
     """Return the cell (n_samples,) whose mean each trial loses to become noise: its condition and fold, or its condition where no cell has repeats.
 
     The second kind of noise is made of the very differences between folds that a cross-validated metric multiplies: it is warned of.
@@ -82,7 +82,7 @@ def residual_cells(part: Trials) -> npt.NDArray[np.intp]:
     cells = part.condition * max(len(part.folds), 1) + part.fold
     if len(np.unique(cells)) == len(cells):
         cells = part.condition
-        if part.folds:
+        if part.folds and warn:
             warnings.warn(_SAME.format(part.name), BrainencWarning, stacklevel=6)
     if len(np.unique(cells)) == len(cells):
         raise InputError("noise cannot be estimated from conditions measured once", where=where, fix="give residuals to noise_model")
@@ -91,9 +91,9 @@ def residual_cells(part: Trials) -> npt.NDArray[np.intp]:
     return cells
 
 
-def estimated(part: Trials, groups: Sequence[int] | npt.NDArray[np.intp], method: str) -> NoiseModel:
-    """Return the noise of the trials of these groups together, less the mean of their cell."""
-    cells, where = residual_cells(part), f"noise of {part.name!r}"
+def estimated(part: Trials, groups: Sequence[int] | npt.NDArray[np.intp], method: str, *, warn: bool = True) -> NoiseModel:
+    """Return the noise of the trials of these groups together, less the mean of their cell; ``warn`` once for all groups of a data set."""
+    cells, where = residual_cells(part, warn=warn), f"noise of {part.name!r}"
     values = np.asarray(part.values[np.asarray(groups)])
     whole = np.isfinite(values).all(axis=2)
     if not whole.all():

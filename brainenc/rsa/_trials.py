@@ -95,9 +95,12 @@ def trials(data: Any, facts: dict[str, Any], labels: Labels, *, by: Any = None, 
         made = labelled(len(data.values), labels, samples=data.samples, default="stimulus_id", where=f"FeatureSpace {data.name!r}")
         return [Trials(data.values[None], **made, rows=pd.DataFrame([facts], index=[0]), channels=None, name=data.name)]
     values = _array(data)
+    if isinstance(data, pd.DataFrame) and labels.conditions is None and data.index.is_unique and not isinstance(data.index, pd.RangeIndex):
+        # rows with names are conditions of these names
+        labels = replace(labels, conditions=list(data.index))
     made = labelled(values.shape[-2], labels, samples=None, default=None, where="rdm")
     lead = values.shape[:-2]
-    names = list(axes) if axes is not None else [f"axis{i}" for i in range(len(lead))]
+    names = [axes] if isinstance(axes, str) else list(axes) if axes is not None else [f"axis{i}" for i in range(len(lead))]
     if len(names) != len(lead):
         raise InputError("axes name the leading axes of the array", where="rdm", expected=f"{len(lead)} names for shape {values.shape}", got=names)
     places = np.indices(lead).reshape(len(lead), -1) if lead else np.zeros((0, 1), dtype=int)
@@ -165,11 +168,14 @@ def _own_name(one: Any) -> str | None:
 
 def _array(data: Any) -> npt.NDArray[Any]:
     values = data.detach().cpu().numpy() if hasattr(data, "detach") else np.asanyarray(data)
-    if values.ndim < 2 or values.dtype.kind not in "fiub":
-        raise InputError(
-            "patterns are an array of real numbers", where="rdm", expected="(…, n_samples, n_channels)", got=f"shape {values.shape}, dtype {values.dtype}"
-        )
-    return values
+    if values.ndim < 2 or values.dtype.kind not in "fiub" or not values.shape[-1]:
+        got = f"shape {values.shape}, dtype {values.dtype}" if values.ndim else type(data).__name__
+        raise InputError("patterns are an array of real numbers", where="rdm", expected="(…, n_samples, n_channels)", got=got)
+    if np.ma.is_masked(values):
+        # numpy would read what lies under the mask
+        fix = 'x.filled(np.nan) makes them missing values, which nan="omit" or nan="propagate" take'
+        raise InputError("values are masked", where="rdm", got=f"{int(np.ma.count_masked(values))} of {values.size}", fix=fix)
+    return np.asarray(values) if isinstance(values, np.ma.MaskedArray) else values
 
 
 def _from_responses(data: Responses, facts: dict[str, Any], labels: Labels, by: Any) -> list[Trials]:
@@ -225,6 +231,7 @@ def _conditions(conditions: Any, n: int, samples: pd.DataFrame | None, where: st
     if isinstance(conditions, pd.DataFrame):
         samples = as_table(conditions, "conditions", n_rows=n)
         conditions = "stimulus_id" if "stimulus_id" in samples else "condition"
+        need_column(samples, conditions, "conditions, a table with a column condition or stimulus_id")
     label = _label(conditions, n, samples, where)
     if isinstance(conditions, str):
         key = conditions if conditions == "stimulus_id" else key
@@ -253,6 +260,8 @@ def _label(option: Any, n: int, samples: pd.DataFrame | None, where: str) -> Any
         return need_column(samples, option, f"samples of {where}")
     column = option.reset_index(drop=True) if isinstance(option, pd.Series) else option
     column = column if isinstance(column, pd.Series | pd.Categorical) else np.asarray(column, dtype=object)
+    if column.ndim != 1:
+        raise InputError("labels are one a row", where=where, expected=f"({n},)", got=f"shape {column.shape}")
     if len(column) != n:
         raise InputError("labels and rows differ in number", where=where, expected=n, got=len(column))
     return column
@@ -267,7 +276,8 @@ def _weights(weights: Any, n: int, samples: pd.DataFrame | None, where: str) -> 
         weights = _label(weights, n, samples, where)
     found = np.asarray(weights, dtype=np.float64)
     if found.shape != (n,) or not np.isfinite(found).all() or (found <= 0).any():
-        raise InputError("weights are one positive number a row", where=where, expected=f"{n} numbers", got=f"shape {found.shape}")
+        got = f"shape {found.shape}" if found.shape != (n,) else f"values like {found[~(np.isfinite(found) & (found > 0))][0]:g}"
+        raise InputError("weights are one positive number a row", where=where, expected=f"{n} numbers", got=got)
     return None if (found == found[0]).all() else found
 
 

@@ -66,8 +66,8 @@ def rdm(
         One of the table, or what another package registered.
     conditions : str, sequence or DataFrame, optional
         A column of the samples (Responses: ``"stimulus_id"``), one label a row, or a table with a column ``condition`` or ``stimulus_id``. Columns
-        that are constant within condition travel along. Without it each row of an array is a condition. Conditions stand in the
-        order of their first row; a categorical in the order of its categories.
+        that are constant within condition travel along. Without it each row of an array is a condition (of a DataFrame, with the names of
+        its index). Conditions stand in the order of their first row; a categorical in the order of its categories.
     folds : str or sequence, optional
         Of cross-validated metrics only: a column (Responses: ``"run"``) or one label a row.
     noise : NoiseModel, array, str, sequence or mapping, optional
@@ -172,7 +172,8 @@ def _say_where_nan(values: Floats, part: Trials, how: How) -> None:
     whole = np.flatnonzero((lost == n - 1).any(axis=0))
     what = f"{int(missing.sum())} of {missing.size} pairs are NaN"
     if len(whole):
-        why = "patterns that are constant over channels" if not how.estimator.PER_CHANNEL else "no channel that is measured throughout"
+        flat = "patterns of zeros" if how.metric == "cosine" else "patterns that are constant over channels"
+        why = flat if not how.estimator.PER_CHANNEL else "no channel that is measured throughout"
         what += f", all pairs of {examples(part.table.iloc[whole, 0])}: {why}"
     warnings.warn(f"{how.metric} RDM of {part.name!r}: {what}", BrainencWarning, stacklevel=4)
 

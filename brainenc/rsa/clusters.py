@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from brainenc.core.checks import real_array, whole
 from brainenc.core.errors import InputError
 from brainenc.metrics.clusters import WHERE, Clusters, flipped_clusters
 from brainenc.rsa._zero import check_zero
@@ -75,7 +76,10 @@ def cluster_test(
     >>> found.table.loc[0, ["start", "stop", "p"]].tolist()
     [0.2, 0.29, 0.01]
     """
-    values, axes = _from_evaluation(scores) if hasattr(scores, "groups") else (np.asarray(scores, dtype=np.float64), axes)
+    values, axes = _from_evaluation(scores) if hasattr(scores, "groups") else (real_array(scores, "scores", WHERE), axes)
+    whole(n, "n (sign patterns)", WHERE, least=1)
+    if not 0 < alpha < 1:
+        raise InputError("alpha lies between 0 and 1", where=WHERE, got=alpha)
     return flipped_clusters(values, threshold=threshold, tail=tail, adjacency=adjacency, axes=axes, n=n, seed=seed, alpha=alpha, step=step, memory=memory)
 
 

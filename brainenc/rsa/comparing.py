@@ -10,12 +10,14 @@ import numpy.typing as npt
 
 from brainenc.core.checks import one_of
 from brainenc.core.errors import InputError
+from brainenc.linalg.ranks import n_of_pairs
 from brainenc.nouns.rdms import RDMs
 from brainenc.rsa._forms import REGISTRY
 from brainenc.rsa._inputs import aligned
 
 Floats = npt.NDArray[np.float64]
 NAN = ("omit", "raise", "propagate")
+_SQUARE = "RDMs.from_square reads square matrices"
 
 
 def compare(a: RDMs | npt.ArrayLike, b: RDMs | npt.ArrayLike, method: str = "pearson", *, sigma_k: npt.ArrayLike | None = None, nan: str = "omit") -> Floats:
@@ -90,13 +92,27 @@ def _values(a: Any, b: Any) -> tuple[Floats, Floats]:
     """Return both as float64 (n_rdms, n_pairs), the conditions of b in the order of those of a."""
     if isinstance(a, RDMs) and isinstance(b, RDMs):
         return np.array(a.values, dtype=np.float64), np.array(aligned(b, a.ids, "compare"))
-    first, second = (np.array(np.atleast_2d(x.values if isinstance(x, RDMs) else np.asarray(x, dtype=np.float64)), dtype=np.float64) for x in (a, b))
-    for values in (first, second):
-        if values.ndim != 2:
-            raise InputError("RDMs are rows of pairs", where="compare", expected="(n_rdms, n_pairs)", got=f"shape {values.shape}")
+    first, second = _rows(a), _rows(b)
     if first.shape[1] != second.shape[1]:
         raise InputError("RDMs have different numbers of pairs", where="compare", expected=f"{first.shape[1]} pairs", got=second.shape[1])
     return first, second
+
+
+def _rows(x: Any) -> Floats:
+    """Return pairs (n_rdms, n_pairs); refuse square matrices, which have no number of pairs or are symmetric around zeros."""
+    try:
+        values = np.array(np.atleast_2d(x.values if isinstance(x, RDMs) else np.asarray(x)), dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError("RDMs are numbers", where="compare", expected="RDMs, or an array (n_rdms, n_pairs)", got=type(x).__name__) from None
+    if values.ndim != 2:
+        raise InputError("RDMs are rows of pairs", where="compare", expected="(n_rdms, n_pairs)", got=f"shape {values.shape}", fix=_SQUARE)
+    if len(values) == values.shape[1] > 1 and not np.diagonal(values).any() and np.array_equal(values, values.T, equal_nan=True) and values.any():
+        raise InputError("this is one square RDM, not rows of pairs", where="compare", expected="(n_rdms, n_pairs)", got=f"shape {values.shape}", fix=_SQUARE)
+    try:
+        n_of_pairs(values.shape[1])
+    except ValueError as error:
+        raise InputError("RDMs are rows of pairs", where="compare", expected="(n_rdms, n_pairs)", got=str(error), fix=_SQUARE) from None
+    return values
 
 
 def _omitting(module: ModuleType | Any, method: str, a: Floats, b: Floats, sigma_k: Any) -> Floats:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
-from brainenc.core.checks import one_of
+from brainenc.core.checks import one_of, whole
 from brainenc.core.errors import InputError
 from brainenc.linalg.ranks import n_of_pairs
 from brainenc.nouns.evaluation import Evaluation
@@ -100,8 +100,8 @@ def crossvalidate(
     groups = groups_of(data, by, subject)
     n_conditions, n_subjects = data.n_conditions, len(groups.subjects)
     folds = _check_folds(n_conditions, n_subjects, folds_conditions, folds_subjects)
-    if n_assignments < 1:
-        raise InputError("at least one assignment to folds is needed", where=WHERE, got=n_assignments)
+    whole(n_assignments, "n_assignments", WHERE, least=1)
+    whole(n, "n", WHERE)
     draws = draw(n_conditions, n_subjects, n, seed, conditions=conditions, subjects=subjects)
     asked = (folds_conditions, folds_subjects)
     jobs = [make_job(stack, groups.one_each(values, g), method, sigma_k, ceiling) for g in range(len(groups.rows))]

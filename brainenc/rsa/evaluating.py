@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from brainenc.core.checks import one_of
+from brainenc.core.checks import one_of, whole
 from brainenc.core.errors import InputError
 from brainenc.linalg.device import resolve_device
 from brainenc.nouns.evaluation import Evaluation
@@ -106,8 +106,9 @@ def evaluate(
     [['m', 4, 100]]
     """
     one_of(nan, ("omit", "raise"), "nan")
-    if n < 0 or n == 1:
-        raise InputError("a bootstrap needs at least two samples, or none", where=WHERE, got=n)
+    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 0 or n == 1:
+        raise InputError("a bootstrap needs at least two samples, or none", where=WHERE, got=repr(n))
+    whole(permutations, "permutations", WHERE)
     if isinstance(models, Flexible) or (isinstance(models, Mapping) and any(not isinstance(model, RDMs) for model in models.values())):
         if permutations:
             raise InputError("flexible models have no permutation test", where=WHERE, fix="test the RDM that a fit to other data predicts")

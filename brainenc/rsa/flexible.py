@@ -331,8 +331,8 @@ def flexible_models(models: Any, where: str) -> list[tuple[dict[str, Any], Flexi
             table = table if name is None or model.n_rdms > 1 else table[["model"]]
             out += [(dict(table.iloc[i]), Fixed(model.take([i]))) for i in range(model.n_rdms)]
         else:
-            raise InputError("not a model", where=f"{where}, model {name!r}", expected="RDMs, or Select, Weighted, Interpolate, Family, Fixed",
-                             got=type(model).__name__)  # fmt: skip
+            place = where if name is None else f"model {name!r}"
+            raise InputError("not a model", where=place, expected="RDMs, or Select, Weighted, Interpolate, Family, Fixed", got=type(model).__name__)
     if not out:
         raise InputError("no models", where=where, expected="RDMs, or a mapping of names to models")
     rows = pd.DataFrame([row for row, _ in out])

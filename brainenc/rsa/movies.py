@@ -190,7 +190,7 @@ def windows(
     if bins is None:
         edges, closed = _sliding(times, float(window or 0.0), step), True
     else:
-        edges, closed = [(float(start), float(stop)) for start, stop in bins], False
+        edges, closed = _edges(bins), False
     slack = 1e-9 * max(1.0, float(np.abs(times).max()))
     inside = np.array([(times >= a - slack) & ((times <= b + slack) if closed else (times < b - slack)) for a, b in edges], dtype=bool)
     n = inside.sum(axis=1) if len(inside) else np.zeros(1, dtype=int)
@@ -200,6 +200,13 @@ def windows(
         raise InputError("a window or bin holds no sample", where="rdm_movie", expected=span, got=at, fix="are both in seconds?")
     table = pd.DataFrame({"time": [(a + b) / 2 for a, b in edges], "time_start": [a for a, _ in edges], "time_stop": [b for _, b in edges]})
     return Moments(inside / n[:, None], table)
+
+
+def _edges(bins: Any) -> list[tuple[float, float]]:
+    try:
+        return [(float(start), float(stop)) for start, stop in bins]
+    except (TypeError, ValueError):
+        raise InputError("bins are pairs of seconds", where="rdm_movie", expected="[(0.0, 0.1), (0.1, 0.2)]", got=repr(bins)) from None
 
 
 def _sliding(times: npt.NDArray[np.float64], width: float, step: float | None) -> list[tuple[float, float]]:
@@ -240,7 +247,7 @@ def _clips(
         if values.ndim != 3 or values.dtype.kind not in "fiub":
             got = f"shape {values.shape}, dtype {values.dtype}"
             raise InputError("a movie needs three axes of real numbers", where="rdm_movie", expected="(n_samples, n_channels, n_times)", got=got)
-        when = np.arange(values.shape[2], dtype=np.float64) if times is None else np.asarray(times, dtype=np.float64)
+        when = np.arange(values.shape[2], dtype=np.float64) if times is None else times
         made = labelled(len(values), labels, samples=None, default=None, where="rdm_movie")
         rows = pd.DataFrame([facts] * values.shape[2], index=range(values.shape[2]))
         part = Trials(np.moveaxis(values, -1, 0), **made, rows=rows, channels=None, name=str(facts.get("subject", "array")))
@@ -285,9 +292,17 @@ def _channels_at(targets: pd.DataFrame, when: npt.NDArray[np.float64], name: str
     return index
 
 
-def _checked(times: npt.NDArray[np.float64], n: int) -> npt.NDArray[np.float64]:
-    if times.shape != (n,) or not np.isfinite(times).all() or (np.diff(times) <= 0).any():
-        raise InputError("times are increasing seconds, one for each sample", where="rdm_movie", expected=f"{n} numbers", got=f"shape {times.shape}")
+def _checked(given: Any, n: int) -> npt.NDArray[np.float64]:
+    what, expected = "times are increasing seconds, one for each sample", f"{n} numbers"
+    try:
+        times = np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError(what, where="rdm_movie", expected=expected, got=repr(given)) from None
+    if times.shape != (n,):
+        raise InputError(what, where="rdm_movie", expected=expected, got=f"shape {times.shape}")
+    if not np.isfinite(times).all() or (np.diff(times) <= 0).any():
+        first = int(np.flatnonzero(~(np.diff(times) > 0))[0]) if n > 1 else 0
+        raise InputError(what, where="rdm_movie", expected=expected, got=f"{times[first]:g} before {times[min(first + 1, n - 1)]:g} at position {first}")
     return times
 
 
@@ -312,7 +327,7 @@ def _noises(noise: Any, part: Trials, moments: Moments, window: str | tuple[floa
     if isinstance(noise, bool | str):
         method = METHODS[0] if noise is True else str(one_of(noise, METHODS, "noise"))
         if window == "each":
-            return Noises([estimated(part, [group], method) for group in range(len(part.values))], shared=False)
+            return Noises([estimated(part, [group], method, warn=group == 0) for group in range(len(part.values))], shared=False)
         chosen = np.arange(len(part.values)) if isinstance(window, str) else _between(moments, window)
         return Noises([estimated(part, chosen, method)], shared=True)
     if isinstance(noise, list | tuple):

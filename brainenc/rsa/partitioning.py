@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
-from brainenc.core.checks import one_of
+from brainenc.core.checks import one_of, whole
 from brainenc.core.errors import InputError
 from brainenc.linalg.ranks import n_of_pairs
 from brainenc.metrics.multiple import fdr_bh
@@ -144,6 +144,7 @@ def partition_variance(
     """
     one_of(cv, (None, "conditions", "both"), "cv")
     one_of(tail, ("greater", "two-sided"), "tail")
+    whole(n, "n", WHERE)
     x, names = _models(models, data)
     check_complete(np.asarray(data.values), "the data", WHERE, "leave out the conditions or RDMs with missing pairs")
     groups = groups_of(data, by, subject)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
-from brainenc.core.checks import one_of
+from brainenc.core.checks import one_of, real_array, whole
 from brainenc.core.errors import InputError
 from brainenc.linalg.plan import plan_chunks
 from brainenc.linalg.relabelling import relabelled, relabelled_products
@@ -158,6 +158,7 @@ def sign_flip_test(
     [0.00390625]
     """
     one_of(statistic, ("t", "mean"), "statistic")
+    whole(n, "n (sign patterns)", "sign_flip_test", least=1)
     values, labels, families = _cells(scores, maximum_over)
     if not np.isfinite(values).all():
         raise InputError("subjects lack scores", where="sign_flip_test", expected="a finite score of every subject in every cell",
@@ -195,8 +196,7 @@ def _checked(models: RDMs | Mapping[str, RDMs], data: RDMs, n: int, seed: int, n
     """Return the models, their table and the relabellings, the identity first."""
     one_of(nan, ("raise", "omit"), "nan")
     form_of(method)
-    if n < 1:
-        raise InputError("a test needs relabellings", where=WHERE, expected="n of at least 1", got=n)
+    whole(n, "n (relabellings)", WHERE, least=1)
     stack, table = model_stack(models, data, WHERE)
     check_complete(stack, "a model", WHERE, "relabelling would move the missing pairs: give complete model RDMs")
     if nan == "raise":
@@ -309,7 +309,7 @@ def _cells(scores: Any, maximum_over: str | Sequence[str]) -> tuple[Floats, pd.D
             [scores.groups.loc[scores.groups.index.repeat(len(scores.models))].reset_index(drop=True),
              pd.concat([scores.models] * len(scores.groups), ignore_index=True)], axis=1)  # fmt: skip
         return values.reshape(len(values), -1), table, families
-    values = np.asarray(scores, dtype=np.float64)
+    values = real_array(scores, "scores", "sign_flip_test")
     if values.ndim < 1 or len(values) < 2:
         raise InputError("scores of at least two subjects are needed", where="sign_flip_test", expected="(n_subjects, …)", got=f"shape {values.shape}")
     shape = values.shape[1:]

@@ -318,3 +318,9 @@ def test_warnings_are_one_line_and_quiet_silences_them(capsys):
             warnings.warn("something of a dependency", UserWarning, stacklevel=1)
         said = capsys.readouterr().err
         assert ("warning: penalties at the edge\n" == said) == shown and (said == "") != shown
+
+
+def test_a_count_that_is_a_word_is_refused_in_words(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        build_parser().parse_args(["rsa", "insilico", "--model", "gabor", "--bootstrap", "many"])
+    assert "argument --bootstrap: 'many' is not a whole number" in capsys.readouterr().err

@@ -25,3 +25,11 @@ def test_errors_cross_process_borders_with_their_text(cls):
 def test_a_missing_package_names_the_extra():
     with pytest.raises(MissingExtraError, match=r'pip install "brainenc\[text\]"'):
         need("a_package_that_is_not_there", "text", purpose="words")
+
+
+@pytest.mark.parametrize(
+    ("fix", "said"),
+    [("folds=the run of each row", "folds=the run of each row."), ("be.Responses(x)", "be.Responses(x)."), ("leave it out", "Leave it out.")],
+)
+def test_what_is_to_be_typed_keeps_its_case(fix, said):
+    assert str(InputError("it broke", fix=fix)) == f"it broke. {said}"

@@ -47,8 +47,8 @@ def as_vector(vector: npt.ArrayLike, n_targets: int, space: str) -> npt.NDArray[
 
 def check_radius(radius_mm: float) -> float:
     """Return a positive, finite radius in millimetres."""
-    if not (np.isfinite(radius_mm) and radius_mm >= 0):
-        raise InputError("radius must be a non-negative number of millimetres", got=radius_mm)
+    if isinstance(radius_mm, bool) or not isinstance(radius_mm, int | float | np.number) or not (np.isfinite(radius_mm) and radius_mm >= 0):
+        raise InputError("radius must be a non-negative number of millimetres", got=repr(radius_mm))
     return float(radius_mm)
 
 

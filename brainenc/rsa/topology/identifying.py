@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
-from brainenc.core.checks import examples, one_of
+from brainenc.core.checks import examples, one_of, whole
 from brainenc.core.errors import InputError
 from brainenc.linalg.centroids import group_sums, leave_one_out, true_shares
 from brainenc.metrics.resample import bootstrap_weights, permutations
@@ -94,6 +94,8 @@ def identify(
     1.0
     """
     one_of(transform, ("rgtm", "rgdm"), "transform")
+    whole(n_bootstrap, "n_bootstrap", "identify")
+    whole(n_permutations, "n_permutations", "identify")
     design = _design(rdms, item, group, nested)
     swept = sweep(rdms, l, u, transform=transform, memory=memory)
     chances = _Chances(*_draws(rdms, design, n_bootstrap, stimuli, seed), _permuted(design, n_permutations, seed), nested)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from brainenc.core.checks import one_of
+from brainenc.core.checks import one_of, whole
 from brainenc.core.errors import InputError
 from brainenc.linalg.paths import shortest_paths
 from brainenc.linalg.ramps import FAMILIES, quantiles, ramp, unit_ranks
@@ -181,7 +181,10 @@ def geodesic_values(paths: torch.Tensor, unconnected: str, rank: bool) -> torch.
 def checked_values(rdms: RDMs | npt.NDArray[Any], where: str, *, nan: str = "raise") -> torch.Tensor:
     """Return condensed dissimilarities (…, n_pairs) as a float64 copy; refuse what has no ranks."""
     one_of(nan, ("raise", "omit"), "nan")
-    array = np.array(rdms.values if isinstance(rdms, RDMs) else rdms, dtype=np.float64)
+    try:
+        array = np.array(rdms.values if isinstance(rdms, RDMs) else rdms, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError("dissimilarities are numbers", where=where, expected="RDMs, or an array (…, n_pairs)", got=type(rdms).__name__) from None
     if array.ndim < 1 or not array.size:
         raise InputError("no dissimilarities", where=where, expected="(…, n_pairs)", got=f"shape {array.shape}")
     try:
@@ -219,8 +222,8 @@ def thresholds(unit: torch.Tensor, at: Floats, scale: str) -> torch.Tensor:
 
 def check_thresholds(low: float, high: float) -> tuple[float, float]:
     """Return l and u as floats, or refuse them."""
-    if not 0 <= low <= high <= 1:  # also refuses NaN
-        raise InputError("thresholds out of order", where="l, u", expected="0 ≤ l ≤ u ≤ 1", got=f"l={low}, u={high}")
+    if not all(isinstance(one, int | float | np.number) for one in (low, high)) or not 0 <= low <= high <= 1:  # also refuses NaN
+        raise InputError("thresholds out of order", where="l, u", expected="0 ≤ l ≤ u ≤ 1", got=f"l={low!r}, u={high!r}")
     return float(low), float(high)
 
 
@@ -253,7 +256,7 @@ def _kept(square: torch.Tensor, values: torch.Tensor, graph: str, k: int, p: flo
         # quantiles of ranks, as ranks and dissimilarities of tied pairs agree
         edge = quantiles(unit_ranks(values), torch.tensor([p], dtype=torch.float64))
         return to_square(unit_ranks(values) <= edge)  # type: ignore[arg-type]
-    n_nearest = k if graph == "k_nearest" else int(p * n + 1e-9)
+    n_nearest = whole(k, "k", "rgdm") if graph == "k_nearest" else int(p * n + 1e-9)
     if not 1 <= n_nearest < n:
         raise InputError("no such number of neighbours", where="rgdm", expected=f"1 … {n - 1}", got=n_nearest, fix="raise k or p")
     farthest = torch.sort(square, dim=-1).values[..., n_nearest - 1 : n_nearest]
