@@ -47,8 +47,9 @@ def plot(noun: Any, kind: str | None = None, **options: Any) -> Any:
     ----------
     noun : Scores, Evaluation, VariancePartition, TimeGeneralization, Identification, RDMs, Responses, FeatureSpace or StimulusSet
     kind : str, optional
-        For scores "heatmap" (default), "profiles", "ceiling", "map", "winners", "times" or "models" (searchlights); for evaluations "bars" (default),
-        "course" or "matrix"; for RDMs "panels" (default) or "mds"; the other nouns have one kind each.
+        For scores "heatmap" (default), "profiles", "ceiling", "map", "winners", "times" or "models" (default for a searchlight of one subject); for
+        evaluations "bars" (default), "course" (default where groups are times) or "matrix" (times by times); for RDMs "panels"
+        (default) or "mds"; the other nouns have one kind each.
     **options
         For the function behind it, e.g. ``plot(scores, "map", subject="01", title="Subject 01")``.
 
@@ -73,5 +74,16 @@ def plot(noun: Any, kind: str | None = None, **options: Any) -> Any:
         raise InputError(
             "nothing here can be drawn", where="plot", expected=f"one of {', '.join(KINDS)}", got=type(noun).__name__
         )
-    name = next(iter(kinds)) if kind is None else one_of(kind, tuple(kinds), f"kind of plot of {type(noun).__name__}")
+    name = _default(noun, kinds) if kind is None else one_of(kind, tuple(kinds), f"kind of plot of {type(noun).__name__}")
     return resolve(kinds[name])(noun, **options)
+
+
+def _default(noun: Any, kinds: dict[str, str]) -> str:
+    """Return the first kind, but a course or a matrix for evaluations at several times, and maps for a searchlight of one subject."""
+    if type(noun).__name__ == "Evaluation":
+        times = {name: noun.groups[name].nunique() for name in ("time", "time_test") if name in noun.groups}
+        if len(noun.groups.columns) == len(times) and min(times.values(), default=0) > 1:
+            return "course" if list(times) == ["time"] else "matrix"
+    if type(noun).__name__ == "Scores" and "searchlight" in noun.provenance and noun.targets["subject"].nunique() == 1:
+        return "models"
+    return next(iter(kinds))
