@@ -18,6 +18,7 @@ from brainenc.datasets.parsing import run_list, with_variant
 from brainenc.datasets.places import Unit, context, find_folder
 from brainenc.datasets.read_events import read_confounds
 from brainenc.datasets.read_rdms import read_rdms
+from brainenc.datasets.read_recordings import read_recordings
 from brainenc.datasets.read_responses import read_responses
 from brainenc.datasets.read_stimuli import only_shown, read_stimuli, stimuli_of
 from brainenc.datasets.schema import Manifest
@@ -102,8 +103,9 @@ def _read(spec: Manifest, unit: Unit, root: str | Path | None) -> Loaded:
     verify_files(spec, unit, folder)
     values = context(spec, unit)
     assert spec.stimuli is not None
+    read = read_responses if spec.recordings is None else read_recordings
     if spec.stimuli.from_samples is not None:
-        responses = read_responses(spec, folder, unit, None)
+        responses = read(spec, folder, unit, None)
         where = f"{spec.name}.stimuli.from_samples"
         shown = stimuli_of(responses.samples if responses.events is None else responses.events, spec.stimuli.from_samples, where)
         return _completed(spec, folder, unit, read_stimuli(spec, folder, values, shown), responses)
@@ -115,7 +117,7 @@ def _read(spec: Manifest, unit: Unit, root: str | Path | None) -> Loaded:
         if unit["subject"] is not None:
             rdms = rdms.where(subject=unit["subject"])
         return Loaded(stimuli, rdms=replace(rdms, provenance={**rdms.provenance, **_provenance(spec, unit)}))
-    responses = read_responses(spec, folder, unit, stimuli)
+    responses = read(spec, folder, unit, stimuli)
     if spec.stimuli.only_shown:
         stimuli = only_shown(stimuli, responses.samples if responses.events is None else responses.events)
     return _completed(spec, folder, unit, stimuli, responses)

@@ -12,6 +12,7 @@ from typing import Any
 from brainenc.core.checks import did_you_mean
 from brainenc.core.errors import DataError, InputError
 from brainenc.datasets import schema
+from brainenc.datasets.recording_spec import RecordingsSpec
 from brainenc.datasets.schema import Manifest, check_manifest
 from brainenc.datasets.strict import build, update
 from brainenc.io.readers import read_toml
@@ -19,6 +20,7 @@ from brainenc.io.readers import read_toml
 TABLES: dict[str, type] = {
     "stimuli": schema.StimuliSpec,
     "responses": schema.ResponsesSpec,
+    "recordings": RecordingsSpec,
     "samples": schema.SamplesSpec,
     "events": schema.EventsSpec,
     "targets": schema.TargetsSpec,

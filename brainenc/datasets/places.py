@@ -113,6 +113,8 @@ def needed_files(manifest: Manifest, unit: Unit) -> Iterator[str]:
         if "run" in fields and manifest.responses is not None:
             runs = run_list(manifest.responses.runs, f"{manifest.name}.responses.runs")
             rows = [{**row, "run": run} for row in rows for run in runs]
+        if "run" in fields and manifest.recordings is not None:
+            rows = [{**row, "run": run} for row in rows for run in manifest.recordings.runs]
         if "hemi" in fields and manifest.responses is not None:
             rows = [{**row, "hemi": hemi} for row in rows for hemi in sides_of(manifest.responses).values()]
         if fields & {"id", "index", "row"}:
@@ -128,6 +130,11 @@ def _templates(manifest: Manifest) -> Iterator[tuple[str, str]]:
         yield responses.path, "responses.path"
         if responses.mask:
             yield responses.mask, "responses.mask"
+    recordings = manifest.recordings
+    if recordings is not None:
+        yield from ((path, "recordings.path") for path in (recordings.path, *recordings.companions))
+        if "/" in recordings.events or "." in recordings.events:
+            yield recordings.events, "recordings.events"
     for table, key in (
         (manifest.samples, "samples"),
         (manifest.events, "events"),

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from brainenc.core.checks import did_you_mean, examples
 from brainenc.core.errors import InputError
+from brainenc.datasets.recording_spec import RecordingsSpec, check_recordings
 
 Scalar = bool | int | float | str
 Column = Scalar | tuple[Scalar, ...]
@@ -314,6 +315,7 @@ class Variant:
     sessions: tuple[str, ...] = ()
     stimuli: Mapping[str, Any] = field(default_factory=dict)
     responses: Mapping[str, Any] = field(default_factory=dict)
+    recordings: Mapping[str, Any] = field(default_factory=dict)
     samples: Mapping[str, Any] = field(default_factory=dict)
     events: Mapping[str, Any] = field(default_factory=dict)
     targets: Mapping[str, Any] = field(default_factory=dict)
@@ -347,6 +349,7 @@ class Manifest:
     options: Mapping[str, Scalar] = field(default_factory=dict)
     stimuli: StimuliSpec | None = None
     responses: ResponsesSpec | None = None
+    recordings: RecordingsSpec | None = None
     samples: SamplesSpec | None = None
     events: EventsSpec | None = None
     targets: TargetsSpec | None = None
@@ -389,7 +392,9 @@ def check_manifest(manifest: Manifest, where: str) -> None:
         return
     if manifest.stimuli is None:
         raise InputError("key 'stimuli' is missing", where=where)
-    if manifest.kind != "stimuli" and not getattr(manifest, manifest.kind):
+    if manifest.recordings is not None:
+        _check_recorded(manifest, where)
+    elif manifest.kind != "stimuli" and not getattr(manifest, manifest.kind):
         raise InputError(f"a manifest of kind {manifest.kind!r} needs the table {manifest.kind!r}", where=where)
     for other in ("responses", "rdms"):
         if other != manifest.kind and getattr(manifest, other):
@@ -403,6 +408,15 @@ def check_manifest(manifest: Manifest, where: str) -> None:
         raise InputError("stimuli have parts and also a table, files or ids of their own", where=f"{where}.stimuli")
     if manifest.responses is not None:
         _check_responses(manifest, f"{where}.responses")
+
+
+def _check_recorded(manifest: Manifest, where: str) -> None:
+    """Recordings bring samples, targets, space and events of their own."""
+    assert manifest.recordings is not None
+    other = [name for name in ("responses", "samples", "events", "targets", "confounds", "space") if getattr(manifest, name) is not None]
+    if manifest.kind != "responses" or other:
+        raise InputError("recordings stand in place of responses and their tables", where=f"{where}.recordings", got=other or manifest.kind)
+    check_recordings(manifest.recordings, f"{where}.recordings")
 
 
 def _check_names(manifest: Manifest, where: str) -> None:

@@ -9,6 +9,7 @@ import mne
 import numpy as np
 import pytest
 
+import brainenc as be
 from brainenc.core.errors import BrainencError, DataError
 from brainenc.loaders import BandPower, Preprocessing, load_continuous, load_epochs, load_events, locate_contacts, read_bids_recordings, read_recording
 from brainenc.loaders.bids_recordings import read_channels, read_electrodes
@@ -165,3 +166,15 @@ def test_real_tree_with_signals(real_data, tmp_path, rng):
     scale = float(np.abs(runs[0].raw.get_data()[0, first]) * 1e6 / abs(data[first, 0]))
     assert scale == pytest.approx(1.0, rel=1e-4)  # BrainVision's default is microvolts
     assert ours.targets["roi" if "roi" in ours.targets else "x"].notna().all() and runs[0].provenance["frame"] == "Talairach"
+
+
+@pytest.mark.parametrize(("name", "how", "n"), [("n170_muse", {"variant": "kept"}, 1143), ("eeglab_square", {}, 80), ("gripforce_ieeg", {}, 19001)])
+def test_manifests(real_data, name, how, n):
+    """The sets load by name with the facts that their manifests know."""
+    folder = {"n170_muse": "eeg_muse_n170", "eeglab_square": "eeg_eeglab_square", "gripforce_ieeg": "ieeg_gripforce_bids"}[name]
+    stimuli, brain = be.load(name, root=real_data(folder), **how)
+    assert brain.n_samples == pytest.approx(n, abs=10) and brain.units == "µV" and brain.provenance["dataset"] == name
+    if name == "n170_muse":
+        assert sorted(stimuli.ids) == ["face", "house"]
+    if name == "gripforce_ieeg":
+        assert brain.sampling_rate == 1000 and brain.samples["MOV_RIGHT"].std() > 0
