@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,9 @@ class RDMs:
 
     def __post_init__(self) -> None:
         values = as_matrix(self.values, "RDMs.values")
+        if not isinstance(self.conditions, pd.DataFrame | Mapping) and not _records(self.conditions):
+            fix = 'give {"condition": [names]}'
+            raise InputError("conditions are a table", where="RDMs", expected="a DataFrame or a dict of columns", got=type(self.conditions).__name__, fix=fix)
         conditions = as_table(self.conditions, "RDMs.conditions")
         n = len(conditions)
         if values.shape[1] != n * (n - 1) // 2:
@@ -370,3 +373,8 @@ def _conditions(parts: list[RDMs], ids: list[Any]) -> pd.DataFrame:
 
 def _same(a: Any, b: Any) -> bool:
     return type(a) is type(b) and repr(a) == repr(b)
+
+
+def _records(table: Any) -> bool:
+    """Return whether this is a list of dicts, one a row."""
+    return isinstance(table, list | tuple) and all(isinstance(one, Mapping) for one in table)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -47,7 +47,7 @@ def model_stack(models: RDMs | Mapping[str, RDMs], data: RDMs, where: str) -> tu
         _check_apart(table, where)
         return aligned(models, data.ids, where), table
     if not isinstance(models, Mapping) or not models:
-        raise InputError("no models", where=where, expected="RDMs, or a mapping of names to RDMs", got=type(models).__name__)
+        raise InputError("no models", where=where, expected="RDMs, or a mapping of names to RDMs", **found(models))
     parts, tables = [], []
     for name, rdms in models.items():
         if not isinstance(rdms, RDMs):
@@ -141,3 +141,11 @@ def check_complete(values: Floats, what: str, where: str, fix: str) -> None:
     missing = ~np.isfinite(values)
     if missing.any():
         raise InputError(f"{what} has missing pairs", where=where, expected="finite numbers", got=f"{int(missing.sum())} NaN or infinite", fix=fix)
+
+
+def found(given: Any) -> dict[str, Any]:
+    """Return what a message says of something that is no RDMs of ours: its type, and how RDMs of rsatoolbox are read."""
+    package = type(given).__module__.split(".")[0]
+    if package == "rsatoolbox":
+        return {"got": f"{package} {type(given).__name__}", "fix": "be.RDMs.from_rsatoolbox(x) reads them"}
+    return {"got": type(given).__name__}

@@ -167,7 +167,10 @@ def _own_name(one: Any) -> str | None:
 
 
 def _array(data: Any) -> npt.NDArray[Any]:
-    values = data.detach().cpu().numpy() if hasattr(data, "detach") else np.asanyarray(data)
+    try:
+        values = data.detach().cpu().numpy() if hasattr(data, "detach") else np.asanyarray(data)
+    except ValueError:  # rows of different lengths, or an object that pretends to be a sequence
+        raise InputError("patterns are an array of real numbers", where="rdm", expected="(…, n_samples, n_channels)", got=type(data).__name__) from None
     if values.ndim < 2 or values.dtype.kind not in "fiub" or not values.shape[-1]:
         got = f"shape {values.shape}, dtype {values.dtype}" if values.ndim else type(data).__name__
         raise InputError("patterns are an array of real numbers", where="rdm", expected="(…, n_samples, n_channels)", got=got)

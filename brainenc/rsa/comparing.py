@@ -13,7 +13,7 @@ from brainenc.core.errors import InputError
 from brainenc.linalg.ranks import n_of_pairs
 from brainenc.nouns.rdms import RDMs
 from brainenc.rsa._forms import REGISTRY
-from brainenc.rsa._inputs import aligned
+from brainenc.rsa._inputs import aligned, found
 
 Floats = npt.NDArray[np.float64]
 NAN = ("omit", "raise", "propagate")
@@ -103,7 +103,7 @@ def _rows(x: Any) -> Floats:
     try:
         values = np.array(np.atleast_2d(x.values if isinstance(x, RDMs) else np.asarray(x)), dtype=np.float64)
     except (TypeError, ValueError):
-        raise InputError("RDMs are numbers", where="compare", expected="RDMs, or an array (n_rdms, n_pairs)", got=type(x).__name__) from None
+        raise InputError("RDMs are numbers", where="compare", expected="RDMs, or an array (n_rdms, n_pairs)", **found(x)) from None
     if values.ndim != 2:
         raise InputError("RDMs are rows of pairs", where="compare", expected="(n_rdms, n_pairs)", got=f"shape {values.shape}", fix=_SQUARE)
     if len(values) == values.shape[1] > 1 and not np.diagonal(values).any() and np.array_equal(values, values.T, equal_nan=True) and values.any():

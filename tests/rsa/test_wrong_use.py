@@ -187,3 +187,20 @@ def test_a_file_of_something_else_is_not_recommended_for_unpickling(tmp_path):
     with pytest.raises(DataError, match="not a readable brainenc file") as caught:
         be.read(path)
     assert "pickle" not in str(caught.value)
+
+
+def test_rdms_of_rsatoolbox_are_not_taken_for_ours():
+    theirs = pytest.importorskip("rsatoolbox").rdm.RDMs(MODELS.values)
+    for call in (lambda: be.rsa.compare(theirs, DATA), lambda: be.rsa.evaluate(theirs, DATA, subject="participant")):
+        with pytest.raises(InputError, match="got rsatoolbox RDMs.*from_rsatoolbox"):
+            call()
+
+
+def test_rows_of_different_lengths_and_names_without_a_table():
+    with pytest.raises(InputError, match="patterns are an array of real numbers"):
+        be.rsa.rdm(np.ones(3))
+    with pytest.raises(InputError, match="patterns are an array of real numbers"):
+        be.rsa.rdm([[1.0, 2.0], [1.0]])
+    with pytest.raises(InputError, match="conditions are a table.*condition"):
+        be.RDMs([[1.0, 2.0, 3.0]], list("abc"))
+    assert be.RDMs([[1.0, 2.0, 3.0]], [{"condition": name} for name in "abc"]).ids.tolist() == list("abc")
