@@ -58,7 +58,7 @@ class Guided:
     target's best. Stops when ``patience`` weights in a row together lowered the mean error by less than ``tol``.
     """
 
-    def __init__(self, first: Floats, scale: Floats, *, n_iter: int, seed: int, tol: float, patience: int = 6) -> None:
+    def __init__(self, first: Floats, scale: Floats, *, n_iter: int, seed: int, tol: float, patience: int = 8) -> None:
         self.first, self.scale = first, scale
         self.n_iter, self.seed, self.tol, self.patience = n_iter, seed, tol, patience
 

@@ -20,7 +20,8 @@ RELATIVE = np.logspace(-6, 2, 17)
 _HEAP = 1.15
 _ROWS = -1  # key under which the rows that are left out are kept
 _SLACK = 0.02  # of the error of the mean: how near to a target's best its expected error has to be for a look at the exact one
-_SHIFT = 3  # steps of the grid
+_SCREENED = 200  # targets; for fewer the decomposition is what takes the time, and all are looked at
+_SHIFT, _STRIDE = 3, 3  # steps of the grid
 
 
 class Proposal(NamedTuple):
@@ -31,6 +32,7 @@ class Proposal(NamedTuple):
 
 
 Search = Callable[[Proposal], Floats | None]
+Evaluate = Callable[[int, npt.NDArray[np.intp]], None]
 
 
 class BandedFit(NamedTuple):
@@ -66,8 +68,8 @@ def banded_fit(
     For each set of weights generalised cross-validation is computed for all targets and penalties, which is cheap. Times the ratio of
     held-out error to it at a target's best so far, it tells which targets can gain: those within 2 % of the variance of their best. For them
     the exact held-out error is computed at the penalty that generalised cross-validation prefers, moved by the steps that it was off
-    last time, and downhill from there. So a choice never rests on anything but held-out error; where there was none, ``history`` holds the
-    estimate, or the target's best if that is larger.
+    last time, and downhill from there. Targets for which it was seen to mislead are not screened, see `_screened`. So a choice never rests
+    on anything but held-out error; where there was none, ``history`` holds the estimate, or the target's best if that is larger.
 
     Parameters
     ----------
@@ -90,7 +92,7 @@ def banded_fit(
     m = n if design.form == "kernel" else len(design.mean)
     state = _State(
         np.full(n_targets, np.inf), np.full(n_targets, np.nan), np.zeros(n_targets, np.intp), np.zeros(n_targets, np.intp), np.zeros(n_targets, np.intp),
-        np.ones(n_targets), np.zeros((m, n_targets), dtype=np.float32 if b == 4 else np.float64),
+        np.zeros(n_targets, dtype=bool), np.ones(n_targets), np.zeros((m, n_targets), dtype=np.float32 if b == 4 else np.float64),
     )  # fmt: skip
     folds = None if cv is None or isinstance(cv, str) else kernels.held_out_rows(cv, n, design.root.device)
     base = _base(design, targets, plan, cv, folds)
@@ -121,6 +123,7 @@ class _State(NamedTuple):
     choice: npt.NDArray[np.intp]
     step: npt.NDArray[np.intp]
     shift: npt.NDArray[np.intp]  # steps from the penalty of generalised cross-validation to that of held-out error
+    trusted: npt.NDArray[np.bool_]  # whether generalised cross-validation was right
     ratio: Floats  # held-out error over generalised cross-validation, at the best
     weights: Array
 
@@ -216,28 +219,47 @@ def _penalties(job: _Job, T: torch.Tensor, A: torch.Tensor, state: _State, cols:
         for i in range(n_alphas):
             evaluate(i, np.arange(n_columns))
     else:
-        grid = torch.from_numpy(np.asarray(job.alphas)).to(T.device)
-        n_rows = int((job.design.root > 0).sum())
-        scan = kernels.gcv(A, kernels.squares(T), kernels.shrinkage(job.one, grid), n_rows).min(0)
-        guess, least = to_numpy(scan.indices), to_numpy(scan.values)
-        start = np.clip(guess + state.shift[cols], 0, n_alphas - 1)
-        # what has no chance by the criterion that is cheap, corrected for how far off it was at the best, is left at that
-        expected = least * state.ratio[cols]
-        hopeful = ~(expected > state.error[cols] + _SLACK * base)
-        for i in np.unique(start[hopeful]):
-            evaluate(int(i), np.flatnonzero(hopeful & (start == i)))
-        _downhill(errors, known, hopeful, evaluate)
-        best = _best(errors)
-        found = errors[best, np.arange(n_columns)]
-        state.shift[cols][hopeful] = np.clip(best - guess, -_SHIFT, _SHIFT)[hopeful]
-        better = found < state.error[cols]
-        state.ratio[cols][better] = found[better] / np.maximum(least[better], np.finfo(float).tiny)
-        return best, np.where(hopeful, found, np.maximum(expected, state.error[cols]))
+        return _screened(job, T, A, state, cols, base, errors, known, evaluate)
     best = _best(errors)
     return best, errors[best, np.arange(n_columns)]
 
 
-def _downhill(errors: Floats, known: npt.NDArray[np.bool_], near: npt.NDArray[np.bool_], evaluate: Callable[[int, npt.NDArray[np.intp]], None]) -> None:
+def _screened(
+    job: _Job, T: torch.Tensor, A: torch.Tensor, state: _State, cols: slice, base: Floats, errors: Floats, known: npt.NDArray[np.bool_], evaluate: Evaluate
+) -> tuple[npt.NDArray[np.intp], Floats]:  # fmt: skip
+    """Return places and errors as `_penalties`, with a look at held-out errors only where generalised cross-validation leaves hope.
+
+    Where it was seen to mislead (a penalty, or a gain, off by more than 2 % of the variance: noise that is not independent between rows,
+    more features than rows), it is not trusted: every third penalty is looked at, then downhill.
+    """
+    n_alphas, n_columns = errors.shape
+    grid = torch.from_numpy(np.asarray(job.alphas)).to(T.device)
+    scan = kernels.gcv(A, kernels.squares(T), kernels.shrinkage(job.one, grid), int((job.design.root > 0).sum())).min(0)
+    guess, least = to_numpy(scan.indices), to_numpy(scan.values)
+    trusted, slack, columns = state.trusted[cols], _SLACK * base, np.arange(n_columns)
+    expected = least * state.ratio[cols]
+    hopeful = ~trusted | ~(expected > state.error[cols] + slack) | (len(state.error) < _SCREENED)
+    wanted = np.zeros_like(known)
+    wanted[:: max(1, min(_STRIDE, n_alphas - 1))] = ~trusted
+    wanted[guess, columns] |= ~trusted
+    start = np.clip(guess + state.shift[cols], 0, n_alphas - 1)
+    wanted[start, columns] |= trusted & hopeful
+    for i in np.flatnonzero(wanted.any(axis=1)):
+        evaluate(int(i), np.flatnonzero(wanted[i]))
+    _downhill(errors, known, hopeful, evaluate)
+    best = _best(errors)
+    found = errors[best, columns]
+    better = found < state.error[cols]
+    with np.errstate(invalid="ignore"):
+        misled = hopeful & (known[guess, columns] & (errors[guess, columns] > found + slack))
+        misled |= hopeful & trusted & (np.abs(found - expected) > slack)
+    state.trusted[cols] = ~misled & (trusted | hopeful)
+    state.shift[cols] = np.where(hopeful, np.clip(best - guess, -_SHIFT, _SHIFT), state.shift[cols])
+    state.ratio[cols] = np.where(better, found / np.maximum(least, np.finfo(float).tiny), state.ratio[cols])
+    return best, np.where(hopeful, found, np.maximum(expected, state.error[cols]))
+
+
+def _downhill(errors: Floats, known: npt.NDArray[np.bool_], near: npt.NDArray[np.bool_], evaluate: Evaluate) -> None:
     """Evaluate neighbours in the grid until each target's least error has a known neighbour on either side."""
     n_alphas = len(errors)
     while True:
