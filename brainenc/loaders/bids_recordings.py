@@ -26,6 +26,7 @@ TYPES = {  # BIDS names of channel types that differ from mne's in lower case
     "veog": "eog", "heog": "eog", "trig": "stim", "audio": "misc", "eyegaze": "misc", "gsr": "gsr", "pupil": "misc", "ref": "misc", "other": "misc",
     "sysclock": "misc", "adc": "misc", "dac": "misc", "hlu": "misc", "fiterr": "misc", "temp": "temperature",
 }  # fmt: skip
+RAS_FRAMES, ALS_FRAMES = ("CapTrak", "ElektaNeuromag"), ("CTF", "EEGLAB", "EEGLAB-HJ", "4DBti", "KitYokogawa")  # origin between the ears
 MM = {"m": 1000.0, "cm": 10.0, "mm": 1.0}
 _SHORTER = 1.0  # seconds by which a file may be shorter than its side file says, for writers that round
 
@@ -193,6 +194,8 @@ def _read(
     places = _electrodes(path.parent, names, space)
     if places is not None:
         positions, frame = read_electrodes(*places)
+        if kind == "eeg":
+            positions, frame = _in_head(positions, frame)
         channels = _placed(channels, positions, places[0])
     raw = bare.raw
     raw.set_channel_types({one: t for one, t in zip(channels["channel"], channels["type"], strict=True) if t}, on_unit_change="ignore", verbose="error")
@@ -253,6 +256,15 @@ def _placed(channels: pd.DataFrame, positions: pd.DataFrame, where: Path) -> pd.
     out = channels.assign(**{axis: own[axis].to_numpy(dtype=np.float64) for axis in "xyz"}, **{one: own[one].to_numpy(dtype=object) for one in extra})
     parts = shafts(out["channel"])
     return out.assign(shaft=parts["shaft"].to_numpy(), number=parts["number"].to_numpy(), hemi=hemisphere(out["x"]))
+
+
+def _in_head(positions: pd.DataFrame, frame: str) -> tuple[pd.DataFrame, str]:
+    """Return positions of sensors in mne's head frame (x right, y front), where theirs has the same origin; others stay in their own frame."""
+    if frame in RAS_FRAMES:
+        return positions, "head"
+    if frame in ALS_FRAMES:
+        return positions.assign(x=-positions["y"], y=positions["x"]), "head"
+    return positions, frame
 
 
 def _electrodes(folder: Path, names: Mapping[str, str], space: str | None) -> tuple[Path, Path | None] | None:

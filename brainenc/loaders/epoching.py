@@ -14,7 +14,7 @@ from brainenc.core.errors import DataError, InputError
 from brainenc.io.paths import read_errors
 from brainenc.loaders.band_power import window_means
 from brainenc.loaders.channels import channel_table, field_units, pick_channels, targets_and_space
-from brainenc.loaders.preprocessing import Prepared, Preprocessing, prepare
+from brainenc.loaders.preprocessing import Prepared, Preprocessing, check_units, prepare
 from brainenc.loaders.recording_events import events_of
 from brainenc.loaders.recordings import Recording, as_recordings
 from brainenc.nouns.responses import Responses
@@ -84,7 +84,7 @@ def load_epochs(
     limits = {"reject": dict(reject or {}), "flat": dict(flat or {})}
     given = _given_epochs(source)
     if given is not None:
-        if events is not None or tmin is not None or tmax is not None or set(steps.describe()) - {"channels", "bads"} or any(limits.values()):
+        if events is not None or tmin is not None or tmax is not None or set(steps.describe()) - {"channels", "bads", "units"} or any(limits.values()):
             fix = "give the continuous recording for events, times, limits and steps other than channels"
             raise InputError("epochs are cut already", where="load_epochs", fix=fix)
         return _from_epochs(given, steps, how, stimuli, baseline, decimate, windows, name)
@@ -121,7 +121,8 @@ def load_continuous(
     Returns
     -------
     Responses
-        float32, with ``sampling_rate`` and ``events`` (onset in seconds from the start of the run); ``samples``: run, time (s). Rows in marked gaps are NaN.
+        float32, with ``sampling_rate`` and ``events`` (onset in seconds from the start of the run); ``samples``: run, time (s). With ``missing="mark"``
+        rows in gaps and under annotations that begin with "bad" are NaN; without, the latter stay and are counted.
 
     Raises
     ------
@@ -141,14 +142,16 @@ def load_continuous(
     for one, listed in zip(runs, _per_run(None if events is False else events, runs), strict=True):
         prepared = prepare(one, steps)
         table, record = (None, {}) if events is False else events_of(one, listed, how)
-        data, rate = np.where(prepared.holes, np.nan, prepared.data), prepared.rate
+        rate = prepared.rate
+        bad = _bad_spans(one, rate, prepared.data.shape[1])
+        data = np.where(prepared.holes | bad if steps.missing == "mark" else prepared.holes, np.nan, prepared.data)
         times = np.arange(data.shape[1]) / rate
         if windows is not None:
             data, times = window_means(data, times, *windows)
             shift, rate = float(times[0]), rate / round(windows[1] * rate)
         blocks.append(data.T.astype(np.float32))
         samples.append(pd.DataFrame({"run": [one.run] * len(times), "time": times}))
-        counts[str(one.run)] = record | {"n_missing_rows": int(prepared.holes.sum())}
+        counts[str(one.run)] = record | {"n_missing_samples": int(prepared.holes.sum()), "n_bad_samples": int(bad.sum())}
         tables += [] if table is None else [table]
         done.append(prepared)
     _same_channels(done, runs)
@@ -197,7 +200,9 @@ def _cut(
         epoch = prepared.data[:, at[row] + offsets]
         data[place] = epoch if window is None else epoch - epoch[:, window].mean(axis=1, keepdims=True)
     kept, lost = _within(data, prepared.channels, limits)
-    counts = record | {"n_outside": int((~inside).sum()), "n_bad_segment": int((inside & ~whole).sum()), **lost, "n_epochs": int(kept.sum())}
+    shift = float(np.abs(at / rate - table["onset"].to_numpy(dtype=np.float64)).max())
+    lost |= {"n_outside": int((~inside).sum()), "n_bad_segment": int((inside & ~whole).sum())}
+    counts = record | lost | {"max_rounding_s": shift, "n_epochs": int(kept.sum())}
     samples = table.iloc[rows[kept]].reset_index(drop=True)
     return _Part(data[kept], times, samples, prepared, counts)
 
@@ -289,6 +294,8 @@ def _from_epochs(
     samples, ids = _epoch_samples(epochs, how)
     times = np.asarray(epochs.times, dtype=np.float64)
     window = _baseline_columns(times, baseline)
+    if steps.units == "check":
+        check_units(data.transpose(1, 0, 2).reshape(len(rows), -1), channels, f"epochs {name!r}")
     factors, units = field_units(list(channels["type"]))
     data *= factors[:, None]
     data = (data if window is None else data - data[:, :, window].mean(axis=2, keepdims=True)).astype(np.float32)

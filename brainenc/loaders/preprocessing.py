@@ -133,7 +133,7 @@ def prepare(recording: Recording, steps: Preprocessing) -> Prepared:
     data, holes = _bridge(data, channels, steps, where, record)
     data, channels = _without_flat(data, channels, steps, where, record)
     if steps.units == "check":
-        _check_units(data, channels, where)
+        check_units(data, channels, where)
     data = _filtered(data, rate, steps)
     lowpass = min(float(raw.info["lowpass"]), rate / 2, steps.h_freq or np.inf)
     if steps.reference is not None:
@@ -221,7 +221,8 @@ def _without_flat(
     return data[~flat], channels[~flat].reset_index(drop=True)
 
 
-def _check_units(data: npt.NDArray[np.float64], channels: pd.DataFrame, where: str) -> None:
+def check_units(data: npt.NDArray[np.float64], channels: pd.DataFrame, where: str) -> None:
+    """Raise `DataError` where the median SD of channels (n_channels, n_times; SI units) is implausible for their type."""
     for kind, (low, high) in PLAUSIBLE.items():
         rows = np.flatnonzero(channels["type"] == kind)
         if len(rows):

@@ -178,6 +178,8 @@ def _one(item: Any) -> Recording:
 def _from_mne(source: Path) -> Any:
     import mne
 
+    if source.suffix.lower() in (".edf", ".bdf"):
+        _one_rate(source)
     with read_errors(source), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what the headers lack is checked here and by the steps that need it
         raw = mne.io.read_raw(source, preload=False, verbose="error")
@@ -189,6 +191,23 @@ def _from_mne(source: Path) -> Any:
             fix = "fetch it again: it is empty or truncated"
             raise DataError("recording ends before its header says", where=source, got=f"{type(error).__name__}: {error}", fix=fix) from error
         return raw
+
+
+def _one_rate(source: Path) -> None:
+    """Refuse EDF and BDF files whose signals have different rates: mne would resample them without a word."""
+    with read_errors(source), open(source, "rb") as stream:
+        n = int(stream.read(256)[252:256])
+        if not 0 < n <= 4096:
+            raise DataError("header names an impossible number of signals", where=source, got=n)
+        header = stream.read(256 * n)
+        names = [header[16 * i : 16 * (i + 1)].decode("latin-1").strip() for i in range(n)]
+        counts = [int(header[216 * n + 8 * i : 216 * n + 8 * (i + 1)]) for i in range(n)]
+    rates = {name: count for name, count in zip(names, counts, strict=True) if not name.endswith("Annotations")}
+    if len(set(rates.values())) > 1:
+        most = max(rates.values())
+        slow = [name for name, count in rates.items() if count < most]
+        fix = "read it with mne.io.read_raw_edf(…, exclude=[…]) and pass the Raw"
+        raise InputError("signals of one file have different sampling rates", where=source, got=f"fewer samples in {examples(slow)}", fix=fix)
 
 
 def _from_array(

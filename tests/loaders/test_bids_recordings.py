@@ -11,7 +11,7 @@ import pytest
 
 from brainenc.core.errors import DataError, InputError, NotFoundError
 from brainenc.loaders import Preprocessing, load_continuous, load_epochs, read_bids_recordings
-from brainenc.loaders.bids_recordings import read_electrodes
+from brainenc.loaders.bids_recordings import _in_head, read_electrodes
 
 NAMES = ["LA1", "LA2", "LA3", "GRIP"]
 
@@ -118,6 +118,16 @@ def test_frame_of_other_systems(tmp_path):
     (tmp_path / "c.json").write_text(json.dumps({"iEEGCoordinateSystem": "Other", "iEEGCoordinateUnits": "m"}))
     table, frame = read_electrodes(tmp_path / "sub-1_space-mni_electrodes.tsv", tmp_path / "c.json")
     assert frame == "mni" and table["x"][0] == pytest.approx(30) and np.isnan(table["z"][0])
+
+
+def test_axes_of_sensors():
+    """A sensor in front and to the left, in axes that run right-front-up and front-left-up."""
+    ras = pd.DataFrame({"x": [-20.0], "y": [80.0], "z": [30.0]})
+    als = pd.DataFrame({"x": [80.0], "y": [20.0], "z": [30.0]})
+    for table, frame in ((ras, "CapTrak"), (als, "CTF"), (als, "EEGLAB")):
+        moved, named = _in_head(table, frame)
+        assert named == "head" and moved[["x", "y", "z"]].iloc[0].tolist() == [-20.0, 80.0, 30.0]
+    assert _in_head(als, "BESA")[1] == "BESA"
 
 
 def test_eeg_tree(rng, tmp_path):

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import brainenc as be
-from brainenc.core.errors import InputError
+from brainenc.core.errors import DataError, InputError
 from brainenc.loaders import BandPower, Preprocessing, Recording, load_continuous, load_epochs
 from brainenc.nouns.spaces import ContactSpace, SensorSpace
 
@@ -113,6 +113,8 @@ def test_given_epochs_are_taken_as_they_are(raw, events, tmp_path):
         load_epochs(theirs, tmin=0, tmax=0.1)
     with pytest.raises(InputError, match="cut already"):
         load_epochs(theirs, preprocessing=Preprocessing(h_freq=30))
+    with pytest.raises(DataError, match="implausible"):
+        load_epochs(mne.EpochsArray(theirs.get_data() * 1e6, theirs.info, verbose="error"))
     with pytest.raises(InputError, match="not continuous"):
         load_continuous(theirs)
 
@@ -141,6 +143,10 @@ def test_continuous(raw, events):
     np.testing.assert_allclose(ours.samples["time"], np.arange(2500) / 64)
     np.testing.assert_allclose(ours.events["onset"], events["onset"])
     assert list(ours.events.columns[:4]) == ["onset", "duration", "stimulus_id", "run"]
+    raw.set_annotations(mne.Annotations([2.0], [0.5], ["BAD_jaw"]))
+    marked = load_continuous(raw, events, preprocessing=Preprocessing(missing="mark"))
+    assert np.flatnonzero(np.isnan(marked.values).all(axis=1)).tolist() == list(range(256, 320)) and marked.provenance["runs"]["1"]["n_bad_samples"] == 64
+    assert np.isfinite(load_continuous(raw, events).values).all()
     silent = load_continuous(raw, events=False)
     assert silent.events is None and silent.n_samples == 5000
     means = load_continuous(raw, events, windows=(0.5, 0.25))

@@ -80,6 +80,27 @@ def test_truncated_and_wrong_files(rng, tmp_path):
         read_recording(tmp_path / "x.edf")
 
 
+def write_edf(path, counts, names):
+    """A minimal EDF of one-second records of zeros and ones, with so many samples a record for each signal."""
+    n = len(counts)
+    fixed = f"{'0':<8}{'x':<80}{'x':<80}01.01.2501.01.01{256 * (n + 1):<8}{'':<44}{3:<8}{1:<8}{n:<4}"
+    columns = [names, [""] * n, ["uV"] * n, [-3000] * n, [3000] * n, [-3000] * n, [3000] * n, [""] * n, counts, [""] * n]
+    widths = [16, 80, 8, 8, 8, 8, 8, 80, 8, 32]
+    header = fixed + "".join(f"{value!s:<{width}}" for column, width in zip(columns, widths, strict=True) for value in column)
+    assert len(header) == 256 * (n + 1)
+    record = np.concatenate([np.arange(count) % 50 for count in counts]).astype("<i2").tobytes()
+    path.write_bytes(header.encode("ascii") + 3 * record)
+    return path
+
+
+def test_edf_with_one_and_with_two_rates(tmp_path):
+    one = read_recording(write_edf(tmp_path / "one.edf", [100, 100], ["Cz", "Pz"]))
+    assert one.sampling_rate == 100 and one.duration == 3.0
+    np.testing.assert_allclose(one.raw.get_data()[1, :5], np.arange(5) * 1e-6, atol=1e-9)
+    with pytest.raises(InputError, match="different sampling rates.*'ECG'"):
+        read_recording(write_edf(tmp_path / "two.edf", [100, 20], ["Cz", "ECG"]))
+
+
 def test_arrays_must_say_what_they_are(tmp_path):
     np.save(tmp_path / "x.npy", np.ones((50, 2)))
     with pytest.raises(InputError, match="sampling rate"):
