@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from brainenc.encoding.mixed import MixedEffects, mixed_effects
     from brainenc.encoding.partitioning import partition_variance, product_measure
     from brainenc.encoding.projecting import average_subjects, project, read_mapper
+    from brainenc.encoding.receptive import delay_weights, smooth_delays
     from brainenc.encoding.ridge import Ridge, RidgePath, fit_path
     from brainenc.encoding.saving import load_model
     from brainenc.encoding.score import score_layers
@@ -58,6 +59,7 @@ _WHERE = {
     "compare": "inference",
     "compare_layers": "comparing",
     "delay_space": "design_matrix",
+    "delay_weights": "receptive",
     "design": "design_matrix",
     "distances_to": "hierarchy",
     "fit_path": "ridge",
@@ -80,6 +82,7 @@ _WHERE = {
     "relate": "behaviour",
     "score_layers": "score",
     "sign_flip_test": "across",
+    "smooth_delays": "receptive",
     "spatial_score": "hierarchy",
     "temporal_generalization": "generalizing",
     "temporal_score": "hierarchy",
@@ -107,6 +110,7 @@ __all__ = [
     "compare",
     "compare_layers",
     "delay_space",
+    "delay_weights",
     "design",
     "distances_to",
     "fit_path",
@@ -129,6 +133,7 @@ __all__ = [
     "relate",
     "score_layers",
     "sign_flip_test",
+    "smooth_delays",
     "spatial_score",
     "temporal_generalization",
     "temporal_score",
