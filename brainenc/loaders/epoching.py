@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -153,7 +154,7 @@ def load_continuous(
         samples.append(pd.DataFrame({"run": [one.run] * len(times), "time": times}))
         counts[str(one.run)] = record | {"n_missing_samples": int(prepared.holes.sum()), "n_bad_samples": int(bad.sum())}
         tables += [] if table is None else [table]
-        done.append(prepared)
+        done.append(_emptied(prepared))
     _same_channels(done, runs)
     joined = pd.concat(tables, ignore_index=True) if tables else None
     if joined is not None:
@@ -166,15 +167,15 @@ def load_continuous(
     )  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class _Part:
-    """Epochs of one run."""
+    """Epochs of one run (n_epochs, n_channels, n_times); ``prepared`` without its data."""
 
-    __slots__ = ("counts", "data", "prepared", "samples", "times")
-
-    def __init__(
-        self, data: npt.NDArray[np.float32], times: npt.NDArray[np.float64], samples: pd.DataFrame, prepared: Prepared, counts: dict[str, Any]
-    ) -> None:
-        self.data, self.times, self.samples, self.prepared, self.counts = data, times, samples, prepared, counts
+    data: npt.NDArray[np.float32]
+    times: npt.NDArray[np.float64]
+    samples: pd.DataFrame
+    prepared: Prepared
+    counts: dict[str, Any]
 
 
 def _cut(
@@ -204,7 +205,12 @@ def _cut(
     lost |= {"n_outside": int((~inside).sum()), "n_bad_segment": int((inside & ~whole).sum())}
     counts = record | lost | {"max_rounding_s": shift, "n_epochs": int(kept.sum())}
     samples = table.iloc[rows[kept]].reset_index(drop=True)
-    return _Part(data[kept], times, samples, prepared, counts)
+    return _Part(data[kept], times, samples, _emptied(prepared), counts)
+
+
+def _emptied(prepared: Prepared) -> Prepared:
+    """Return what is known of a run without its signals, so that only one run is in memory at a time."""
+    return replace(prepared, data=np.empty((0, 0)), holes=np.empty(0, dtype=bool))
 
 
 def _bad_spans(run: Recording, rate: float, n: int) -> npt.NDArray[np.bool_]:
