@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from brainenc.io.readers import ARRAYS, read_array, read_table
 from brainenc.loaders.channels import channel_table
 from brainenc.nouns.tables import as_table, need_column
 
+_WIDTHS = {"INT_16": 2, "INT_32": 4, "IEEE_FLOAT_32": 4}
 SCALES = {"V": 1.0, "mV": 1e-3, "uV": 1e-6, "µV": 1e-6, "μV": 1e-6, "nV": 1e-9, "T": 1.0, "fT": 1e-15, "T/m": 1.0, "fT/cm": 1e-13}
 
 
@@ -180,6 +182,8 @@ def _from_mne(source: Path) -> Any:
 
     if source.suffix.lower() in (".edf", ".bdf"):
         _one_rate(source)
+    if source.suffix.lower() == ".vhdr":
+        _whole_samples(source)
     with read_errors(source), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what the headers lack is checked here and by the steps that need it
         raw = mne.io.read_raw(source, preload=False, verbose="error")
@@ -191,6 +195,20 @@ def _from_mne(source: Path) -> Any:
             fix = "fetch it again: it is empty or truncated"
             raise DataError("recording ends before its header says", where=source, got=f"{type(error).__name__}: {error}", fix=fix) from error
         return raw
+
+
+def _whole_samples(source: Path) -> None:
+    """Refuse BrainVision data that end within a sample: mne would read them up to there."""
+    with read_errors(source):
+        text = source.read_bytes().decode("utf-8", errors="replace")
+        told = {key: hit[1].strip() for key in ("DataFile", "NumberOfChannels", "BinaryFormat") if (hit := re.search(rf"^{key}=(.*)$", text, re.MULTILINE))}
+        data, width = source.with_name(told.get("DataFile", "")), _WIDTHS.get(told.get("BinaryFormat", ""))
+        if width is None or "NumberOfChannels" not in told or not data.is_file():
+            return  # text data, or what mne has its own word for
+        step = width * int(told["NumberOfChannels"])
+    if data.stat().st_size % step:
+        got = f"{data.stat().st_size} bytes, {step} a sample"
+        raise DataError("recording ends within a sample", where=data, got=got, fix="fetch it again: it is truncated")
 
 
 def _one_rate(source: Path) -> None:

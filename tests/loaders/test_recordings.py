@@ -58,6 +58,9 @@ def test_edf_and_brainvision_bytes(rng, tmp_path):
     epochs = load_epochs(one, tmin=-0.1, tmax=0.2)
     assert list(epochs.samples["stimulus_id"]) == ["Stimulus/S  1", "Stimulus/S  2"] and list(epochs.samples["onset"]) == [1.0, 3.0]
     np.testing.assert_allclose(epochs.where(channel="Cz").values[0], data[90:121, 0] * 0.5, rtol=1e-6)
+    (tmp_path / "x.eeg").write_bytes(data.tobytes()[:-1])
+    with pytest.raises(DataError, match="ends within a sample"):
+        read_recording(tmp_path / "x.vhdr")
     (tmp_path / "x.eeg").write_bytes(b"")
     with pytest.raises(DataError, match="no samples|cannot be read"):
         read_recording(tmp_path / "x.vhdr")
