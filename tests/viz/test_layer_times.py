@@ -59,6 +59,16 @@ def test_panels_and_the_ceiling(made):
     assert made.pixels(figure).std() > 0
 
 
+def test_a_sensor_space_knows_channels_and_times():
+    scores = timed(subjects=("01",))
+    space = be.SensorSpace({"channel": ["Oz", "Pz", "Cz", "Fz"]}, TIMES)
+    bare = be.Scores(scores.values, scores.entries, scores.targets.drop(columns="time"), {"01": space}, scores.split, np.array(40))
+    figure = be.plot(bare, "times", by="channel")
+    assert [ax.get_title(loc="left") for ax in figure.axes[:4]] == ["Oz", "Pz", "Cz", "Fz"]
+    np.testing.assert_allclose(image_of(figure.axes[2]), scores.mean().reshape(3, 4, -1)[:, 2])
+    np.testing.assert_allclose(image_of(be.plot(bare, "times").axes[0]), image_of(be.plot(scores, "times").axes[0]))
+
+
 def test_what_cannot_be_drawn_is_said(make_scores):
     with pytest.raises(NotFoundError, match="time"):
         be.plot(make_scores(), "times")
