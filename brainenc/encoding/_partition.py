@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from brainenc.metrics.resample import bootstrap_folds
+from brainenc.nouns.persist import Saved
 from brainenc.nouns.tables import need_column
 
 Floats = npt.NDArray[np.float64]
@@ -21,7 +22,7 @@ _JOIN = " & "
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class VariancePartition:
+class VariancePartition(Saved):
     """Variance of responses partitioned among k feature spaces, in held-out rows.
 
     Parameters

@@ -14,6 +14,7 @@ from brainenc.core.checks import examples
 from brainenc.core.errors import InputError
 from brainenc.encoding._resampled import CROSSED, SUMMARIES, cells, is_crossed, layer_draws, need_predictions, summarised
 from brainenc.metrics.resample import bootstrap_folds, bootstrap_weights, n_units
+from brainenc.nouns.persist import Saved
 from brainenc.nouns.scores import Scores
 
 Floats = npt.NDArray[np.float64]
@@ -21,7 +22,7 @@ TIE = 1e-12
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Readout:
+class Readout(Saved):
     """A read-out of the hierarchy, the cells it was computed from, and its draws.
 
     Parameters

@@ -16,6 +16,7 @@ from brainenc.metrics.resample import random_halves
 from brainenc.metrics.scores import pearson
 from brainenc.metrics.trials import Layout, layout_of, step_up
 from brainenc.nouns.features import FeatureSpace
+from brainenc.nouns.persist import Saved
 from brainenc.nouns.responses import Responses
 from brainenc.nouns.splits import Split
 from brainenc.nouns.tables import need_column, positions_of
@@ -28,7 +29,7 @@ _CHUNK = 4096
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Consistency:
+class Consistency(Saved):
     """What `noise_corrected_consistency` returns.
 
     ``score`` (n_splits, n_targets) is the mean over the halves that have one, ``r`` the correlation with the mean response before any

@@ -11,11 +11,13 @@ import numpy.typing as npt
 import pandas as pd
 
 from brainenc.core.checks import one_of
+from brainenc.core.html import facts
 from brainenc.core.errors import InputError
 from brainenc.linalg.plan import plan_chunks
 from brainenc.metrics.flips import flipped_t
 from brainenc.metrics.resample import sign_flips
 from brainenc.metrics.tails import TAILS
+from brainenc.nouns.persist import Saved
 
 Floats = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
@@ -24,7 +26,7 @@ CLUSTER_P = 0.05  # p-value of the default threshold of a single cell, of both t
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Clusters:
+class Clusters(Saved):
     """What a cluster test found.
 
     Parameters
@@ -62,6 +64,13 @@ class Clusters:
     n_subjects: int
     alpha: float
     drawn: str = "sign patterns"
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a copy of ``table``."""
+        return self.table.copy()
+
+    def _repr_html_(self) -> str:
+        return facts(type(self).__name__, {"found": repr(self)}) + self.table.head(24).to_html(escape=True, index=False, float_format="%.3g")
 
     def __repr__(self) -> str:
         found = int((self.table["p"] <= self.alpha).sum()) if len(self.table) else 0

@@ -27,6 +27,30 @@ NOUNS = (
     "ArraySpace", "CiftiSpace", "ContactSpace", "Evaluation", "FeatureSpace", "Neighbourhoods", "NoiseCeiling", "RDMs", "Responses", "Scores",
     "SensorSpace", "Split", "StimulusSet", "SurfaceSpace", "TagSelection", "Tagging", "VolumeSpace",
 )  # fmt: skip
+# results of rooms above that are written the same way, and where they live
+RESULTS = {
+    "AdaptiveTest": "brainenc.rsa.topology.adaptive",
+    "Clusters": "brainenc.metrics.clusters",
+    "Consistency": "brainenc.encoding.consistency",
+    "Grid": "brainenc.rsa.topology.grids",
+    "GromovWasserstein": "brainenc.rsa.topology.alignment",
+    "Identification": "brainenc.rsa.topology.identification",
+    "KernelAnalysis": "brainenc.rsa.similarity.analysing",
+    "NoiseModel": "brainenc.rsa.noise",
+    "Partition": "brainenc.rsa.partitioning",
+    "Readout": "brainenc.encoding._reading",
+    "VariancePartition": "brainenc.encoding._partition",
+}
+
+
+class Saved:
+    """What can be written to a file: frozen dataclasses of arrays, tables, text and numbers."""
+
+    __slots__ = ()
+
+    def save(self, path: str | Path) -> Path:
+        """Write to one ``.npz``; `brainenc.read` gets it back."""
+        return save(self, path)
 
 
 def save(noun: Any, path: str | Path) -> Path:
@@ -70,8 +94,9 @@ def _with_suffix(path: Path) -> Path:
 
 
 def _pack(value: Any, arrays: dict[str, npt.NDArray[Any]]) -> dict[str, Any]:
-    if is_dataclass(value) and type(value).__name__ in NOUNS:
-        return {"noun": type(value).__name__, "fields": {f.name: _pack(getattr(value, f.name), arrays) for f in fields(value)}}
+    if is_dataclass(value) and (type(value).__name__ in NOUNS or RESULTS.get(type(value).__name__) == type(value).__module__):
+        parts = {f.name: _pack(getattr(value, f.name), arrays) for f in fields(value) if f.init}
+        return {"noun": type(value).__name__, "fields": parts}
     if isinstance(value, pd.DataFrame):
         buffer = io.BytesIO()
         value.to_parquet(buffer, index=value.index.name is not None)
@@ -103,10 +128,10 @@ def _unpack(node: dict[str, Any], arrays: Mapping[str, npt.NDArray[Any]], source
     try:
         ((kind, content),) = [(k, v) for k, v in node.items() if k != "fields"]
         if kind == "noun":
-            if content not in NOUNS:
+            if content not in NOUNS and content not in RESULTS:
                 raise DataError("unknown noun in file", where=source, got=repr(content))
             parts = {name: _unpack(part, arrays, source) for name, part in node["fields"].items()}
-            return resolve(f"brainenc.nouns:{content}")(**parts)
+            return resolve(f"{RESULTS.get(content, 'brainenc.nouns')}:{content}")(**parts)
         if kind == "table":
             return pd.read_parquet(io.BytesIO(arrays[content].tobytes()))
         if kind == "array":

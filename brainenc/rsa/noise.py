@@ -12,7 +12,9 @@ import torch
 
 from brainenc.core.checks import as_matrix, examples, one_of
 from brainenc.core.errors import InputError
+from brainenc.core.html import facts
 from brainenc.linalg import noise as kernels
+from brainenc.nouns.persist import Saved
 
 Floats = npt.NDArray[np.float64]
 Whitener = Callable[[torch.Tensor], torch.Tensor]
@@ -20,7 +22,7 @@ METHODS = ("schaefer_strimmer", "ledoit_wolf", "diagonal", "full")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class NoiseModel:
+class NoiseModel(Saved):
     """Covariance of noise over channels, Σ = diag(``diagonal``) + ``factor``' ``factor``, or one matrix as it was given.
 
     Made by `noise_model`, or by ``NoiseModel.from_covariance`` and ``NoiseModel.from_precision``. With fewer rows in ``factor`` than
@@ -191,6 +193,9 @@ class NoiseModel:
     def __repr__(self) -> str:
         what = f"shrinkage {self.shrinkage:.3f}, dof {self.dof:g}" if self.holds == "factors" else self.holds
         return f"NoiseModel({self.method}, {self.n_channels} channels, {what})"
+
+    def _repr_html_(self) -> str:
+        return facts("NoiseModel", {"method": self.method, "channels": self.n_channels, "shrinkage": f"{self.shrinkage:.3f}", "dof": f"{self.dof:g}"})
 
 
 def noise_model(

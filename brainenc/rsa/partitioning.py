@@ -12,10 +12,12 @@ import pandas as pd
 import torch
 
 from brainenc.core.checks import one_of, whole
+from brainenc.core.html import facts
 from brainenc.core.errors import InputError
 from brainenc.linalg.ranks import n_of_pairs
 from brainenc.metrics.multiple import fdr_bh
 from brainenc.metrics.resample import bootstrap_weights, fold_labels
+from brainenc.nouns.persist import Saved
 from brainenc.nouns.rdms import RDMs
 from brainenc.rsa._folds import LEAST_CONDITIONS, default_folds, fold_numbers
 from brainenc.rsa._forms import Form
@@ -33,7 +35,7 @@ INTERVAL = (2.5, 97.5)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Partition:
+class Partition(Saved):
     """Variance of RDMs partitioned among k models.
 
     Parameters
@@ -71,6 +73,13 @@ class Partition:
     def unique(self) -> pd.DataFrame:
         """Return the rows of single models: what each explains that no other does."""
         return self.table[self.table["order"] == 1].reset_index(drop=True)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a copy of ``table``."""
+        return self.table.copy()
+
+    def _repr_html_(self) -> str:
+        return facts(type(self).__name__, {"found": repr(self)}) + self.table.head(24).to_html(escape=True, index=False, float_format="%.3g")
 
     def __repr__(self) -> str:
         names = ", ".join(self.subsets[-1])

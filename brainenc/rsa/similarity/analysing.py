@@ -13,6 +13,7 @@ import pandas as pd
 from brainenc.core.checks import one_of
 from brainenc.core.errors import InputError
 from brainenc.core.html import facts
+from brainenc.nouns.persist import Saved
 from brainenc.rsa.similarity._sides import aligned, named
 
 Floats = npt.NDArray[np.float64]
@@ -20,7 +21,7 @@ N_PENALTIES = 25
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class KernelAnalysis:
+class KernelAnalysis(Saved):
     """Error against complexity, fitted on all stimuli (spectral) and leaving one out (ridge).
 
     Parameters

@@ -17,6 +17,7 @@ from brainenc.linalg.dependence import distance_correlations, unit_centred
 from brainenc.linalg.ramps import FAMILIES, ramp
 from brainenc.linalg.ranks import n_of_pairs, to_square
 from brainenc.metrics.resample import permutations
+from brainenc.nouns.persist import Saved
 from brainenc.nouns.rdms import RDMs
 from brainenc.rsa.topology.transforms import checked_values, thresholds, unit_values
 
@@ -25,7 +26,7 @@ STATISTICS = ("max", "ratio", "standardised")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class AdaptiveTest:
+class AdaptiveTest(Saved):
     """The largest distance correlation over thresholds, and how often permuted samples reach it.
 
     Parameters

@@ -19,6 +19,7 @@ from brainenc.linalg.device import resolve_device
 from brainenc.linalg.ramps import unit_ranks
 from brainenc.linalg.transport import gromov_plans
 from brainenc.metrics.resample import permutations
+from brainenc.nouns.persist import Saved
 from brainenc.nouns.rdms import RDMs
 
 Floats = npt.NDArray[np.float64]
@@ -26,7 +27,7 @@ EPSILONS = (0.003, 0.01, 0.03, 0.1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class GromovWasserstein:
+class GromovWasserstein(Saved):
     """The plan of lowest loss, and how well it matches conditions of the same name.
 
     Parameters

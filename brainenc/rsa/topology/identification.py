@@ -14,6 +14,7 @@ import pandas as pd
 from brainenc.core.checks import one_of
 from brainenc.core.errors import InputError
 from brainenc.core.html import facts
+from brainenc.nouns.persist import Saved
 from brainenc.rsa.topology.grids import CATEGORIES, Grid
 
 Floats = npt.NDArray[np.float64]
@@ -21,7 +22,7 @@ QUANTITIES = ("accuracy", "sensitivity", "specificity", "discriminability")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Identification:
+class Identification(Saved):
     """Accuracy of naming the region (item) of a held-out subject's (group's) RDM, for raw RDMs, rank RDMs and every cell of the grid.
 
     Parameters
