@@ -11,8 +11,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from brainenc.core.checks import one_of
-from brainenc.core.html import facts
 from brainenc.core.errors import InputError
+from brainenc.core.html import facts
 from brainenc.linalg.plan import plan_chunks
 from brainenc.metrics.flips import flipped_t
 from brainenc.metrics.resample import sign_flips

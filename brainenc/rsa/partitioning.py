@@ -12,8 +12,8 @@ import pandas as pd
 import torch
 
 from brainenc.core.checks import one_of, whole
-from brainenc.core.html import facts
 from brainenc.core.errors import InputError
+from brainenc.core.html import facts
 from brainenc.linalg.ranks import n_of_pairs
 from brainenc.metrics.multiple import fdr_bh
 from brainenc.metrics.resample import bootstrap_weights, fold_labels
