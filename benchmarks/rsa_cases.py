@@ -2,66 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from _frame import Case, Cases, at, largest
 
-Call = Callable[[], Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """Two ways to the same numbers; ``peer`` is None where the peer is not installed."""
-
-    ours: Call
-    peer: Call | None = None
-    difference: Callable[[Any, Any], float] | None = None
-    against: str = "rsatoolbox"
-    flops: float = 0.0
-    dtype: str = "float64"
-    share: float = 1.0  # of the work that the peer is given: its time is divided by it
-
-
-_CASES: dict[str, Callable[[str], Case]] = {}
-
-
-def case(build: Callable[[str], Case]) -> Callable[[str], Case]:
-    """Register a case under the name of its function, underscores written as dashes."""
-    _CASES[build.__name__.replace("_", "-")] = build
-    return build
-
-
-def names() -> list[str]:
-    """Return the names of all cases in the order of this file."""
-    return list(_CASES)
-
-
-def describe(name: str) -> str:
-    """Return the first line of a case's docstring."""
-    return (_CASES[name].__doc__ or "").strip().splitlines()[0]
-
-
-def build(name: str, size: str) -> Case:
-    """Return one case with its inputs made."""
-    if name not in _CASES:
-        raise SystemExit(f"unknown case {name!r}: one of {', '.join(_CASES)}")
-    made = _CASES[name](size)
-    installed = importlib.util.find_spec({"mne-rsa": "mne_rsa"}.get(made.against, made.against))
-    return made if installed else Case(made.ours, against=made.against, flops=made.flops, dtype=made.dtype)
-
-
-def largest(mine: Any, other: Any) -> float:
-    """Return the largest difference, relative to the largest number of the peer."""
-    a, b = np.asarray(mine, dtype=float), np.asarray(other, dtype=float)
-    return float(np.nanmax(np.abs(a - b)) / np.nanmax(np.abs(b)))
-
-
-def at(size: str, tiny: Any, small: Any, full: Any) -> Any:
-    """Return the numbers of a size."""
-    return {"tiny": tiny, "small": small, "full": full}[size]
+CASES = Cases()
+case = CASES.add
 
 
 def dataset(values: np.ndarray, **columns: Any) -> Any:

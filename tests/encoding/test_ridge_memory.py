@@ -94,7 +94,7 @@ from pathlib import Path
 import numpy as np
 from brainenc.encoding import Ridge, fit_path
 
-n, p, t, memory, folder = json.loads(sys.argv[1])
+n, p, t, memory, search, folder = json.loads(sys.argv[1])
 folder = Path(folder)
 
 def resident(field="RssAnon"):  # pages of mapped files are the inputs' and the outputs', and the system drops them when it needs them
@@ -119,15 +119,15 @@ def watch():
 before = resident()
 thread = threading.Thread(target=watch, daemon=True)
 thread.start()
-model = Ridge(memory=memory).fit(X, Y, out=out)
+model = Ridge(memory=memory, search=search).fit(X, Y, out=out)
 stop.set()
 thread.join()
 print(json.dumps([peak[0] - before, model.plan_.expected, bool(np.isfinite(model.alpha_).all())]))
 """
 
 
-def measured(folder: Path, n: int, p: int, t: int, memory: str) -> tuple[int, int, bool]:
-    command = [sys.executable, "-c", MEASURE, json.dumps([n, p, t, memory, str(folder)])]
+def measured(folder: Path, n: int, p: int, t: int, memory: str, search: str) -> tuple[int, int, bool]:
+    command = [sys.executable, "-c", MEASURE, json.dumps([n, p, t, memory, search, str(folder)])]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     peak, expected, finite = json.loads(done.stdout.splitlines()[-1])
     return peak, expected, finite
@@ -138,12 +138,12 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="
 
 @needs_proc
 def test_targets_in_a_memmap_stay_in_the_budget(tmp_path: Path) -> None:
-    peak, expected, finite = measured(tmp_path, 600, 100, 20_000, "40MB")
+    peak, expected, finite = measured(tmp_path, 600, 100, 20_000, "40MB", "full")
     assert finite and peak < 45_000_000 and expected <= 40_000_000
 
 
 @needs_proc
 @pytest.mark.slow
 def test_two_hundred_thousand_targets_in_two_gigabytes(tmp_path: Path) -> None:
-    peak, _, finite = measured(tmp_path, 3000, 1000, 200_000, "2GB")
+    peak, _, finite = measured(tmp_path, 3000, 1000, 200_000, "2GB", "hybrid")
     assert finite and peak < 2_300_000_000
