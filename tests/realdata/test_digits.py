@@ -29,9 +29,10 @@ def n_predicted(layer, brain, seed):
 def test_pixels_predict_a_fifth_of_the_voxels_and_shuffled_images_none(digits, capsys):
     layer, brain = digits
     counts = [n_predicted(layer, brain, seed) for seed in range(5)]
-    order = np.random.default_rng(0).permutation(100)
-    shuffled = n_predicted(layer, be.Responses(brain.values[order], brain.samples, name="shuffled"), 0)
+    # voxels are correlated, so that one order of the images says little: 2 to 16 voxels
+    orders = [np.random.default_rng(seed).permutation(100) for seed in range(6)]
+    shuffled = [n_predicted(layer, be.Responses(brain.values[order], brain.samples, name="shuffled"), 0) for order in orders]
     with capsys.disabled():
         print(f"\ndigits69: voxels of 3,092 with r > 0.3: {counts}, mean {np.mean(counts):.1f}, range {min(counts)}-{max(counts)}; shuffled images {shuffled}")
     assert np.mean(counts) >= 680
-    assert shuffled <= 10
+    assert np.mean(shuffled) <= 10
