@@ -11,6 +11,7 @@ from _measure import clocked
 CASES = Cases()
 case = CASES.add
 FOLDS, N_ALPHAS, N_NEW = 5, 20, 300
+N_NODES = 11  # penalties whose residuals give those of all 20 (brainenc/linalg/ridge_folds.py)
 
 
 class Data(NamedTuple):
@@ -74,8 +75,8 @@ def compared(data: Data) -> Any:
     return remarks
 
 
-def floor(data: Data, evaluated: float = N_ALPHAS, folds: int = FOLDS) -> float:
-    """Operations of the products of a fit by folds: Gram, projection, held-out predictions of each penalty, weights."""
+def floor(data: Data, evaluated: float = N_NODES, folds: int = FOLDS) -> float:
+    """Operations of the products of a fit by folds: Gram, projection, held-out predictions of the penalties that are evaluated, weights."""
     (n, p), t = data.X.shape, data.Y.shape[1]
     m, held = min(n, p), n // max(folds, 1)
     rank = min(m, n - held if folds else n)
@@ -83,7 +84,7 @@ def floor(data: Data, evaluated: float = N_ALPHAS, folds: int = FOLDS) -> float:
     return 2.0 * n * p * m + project + folds * 2.0 * evaluated * min(held, rank) * rank * t + 2.0 * m * m * t
 
 
-def _path(size: str, shape: tuple[int, int], *, kernel: bool, evaluated: float = N_ALPHAS, folds: int = FOLDS, **options: Any) -> Case:
+def _path(size: str, shape: tuple[int, int], *, kernel: bool, evaluated: float = N_NODES, folds: int = FOLDS, **options: Any) -> Case:
     data = planted(*at(size, (60, 30, 80), (300, 300, 1000), (*shape, 5000)))
     flops = floor(data, evaluated, folds)
     return Case(lambda: ours(data, **options), lambda: himalaya(data, kernel=kernel), against="himalaya", flops=flops, dtype="float32", remarks=compared(data))

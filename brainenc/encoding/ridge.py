@@ -41,7 +41,8 @@ class Ridge(Savable, RegressorMixin, BaseEstimator):
         How folds are searched. ``"full"``: every penalty on every fold. ``"hybrid"``: every penalty by GCV, which costs next to
         nothing, then the exact held-out error of the minima of that curve and of their neighbours, climbing until both neighbours of
         the best are worse. Evenly spaced targets (at least 32) are also searched in full; where fewer than 98 % of them end within a
-        step of their best penalty, all are. Short grids (under 6) and fewer than 64 targets are searched in full.
+        step of their best penalty, all are (the one way in which a target's penalty can depend on the others). Short grids (under 6)
+        and fewer than 64 targets are searched in full.
     conservative : bool, default=False
         Take the largest penalty whose mean held-out error is within one standard error, over folds, of the least one.
     fit_intercept : bool, default=True

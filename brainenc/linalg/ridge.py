@@ -235,10 +235,12 @@ def _fit_group(
     grid = whole.alphas if whole is not None else alphas
     if grid is None:
         grid = auto_alphas(float(factor.values[0]) if len(factor.values) else 0.0)
+    # leave-one-out and a scan project the targets, and so do the weights: once is enough where there is room
+    twice = isinstance(cv, str) or (cv is not None and options.search == "hybrid")
     room = plan.budget - plan.expected - factor.basis.shape[1] * n_targets * options.dtype.itemsize
     setup = Setup(
         design, factor, np.asarray(grid, dtype=np.float64), Y, columns, y_mean, constant, np.sqrt(weights), options.dtype, options.device, plan,
-        {} if room > 0 else None,
+        {} if twice and room > 0 else None,
     )  # fmt: skip
     choice = choose(setup, cv, search=options.search, conservative=options.conservative)
     where = slice(None) if columns is None else columns
