@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from brainenc.linalg import auto_alphas, ridge_fit
-from brainenc.linalg import ridge_folds, ridge_kernels as kernels, ridge_loo
+from brainenc.linalg import auto_alphas, ridge_fit, ridge_folds, ridge_loo
+from brainenc.linalg import ridge_kernels as kernels
 
 
 def case(n: int = 60, p: int = 9, t: int = 7, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
