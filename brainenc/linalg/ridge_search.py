@@ -227,6 +227,7 @@ def _evaluate(setup: Setup, splits: Splits, errors: Errors, todo: Mask, kept: li
                 errors.base[cols[first]] += to_numpy(held.base)[first]
                 for i in np.flatnonzero(wanted.any(axis=1)):
                     found = _errors_at(held, float(setup.alphas[i]), np.flatnonzero(wanted[i]))
+                    found = np.where(np.isnan(found), np.inf, found)  # tried, and never chosen
                     errors.total[i, cols[wanted[i]]] += found
                     if errors.spread is not None:
                         errors.spread[i, cols[wanted[i]]] += found**2 / len(fold.test)
