@@ -225,7 +225,7 @@ def test_help_names_every_command(capsys):
 def test_every_argument_of_score_reaches_the_plan():
     argv = ["score", "haxby2001_slice", "--model", "timm:a", "--layers", "x.*", "--layers", "y", "--weights", "random", "--pooling", "grid4", "--reduce", "srp:9"]
     argv += ["--model-arg", "pad_type=same", "--model-arg", "depth=3", "--preprocess", "mean=[0.5, 0.5, 0.5]", "--split", "blocks", "--folds", "4", "--gap", "5"]
-    argv += ["--metric", "r2", "--aggregate", "pooled", "--score-reduce", "pca:7", "--permutations", "8", "--hrf", "glover", "--detrend"]
+    argv += ["--metric", "r2", "--aggregate", "pooled", "--score-reduce", "pca:7", "--permutations", "8", "--bootstrap", "9", "--hrf", "glover", "--detrend"]
     argv += ["--standardize", "zscore", "--no-predictions", "--roi", "V1", "--where", "hemi == 'left'", "--memory", "1GB", "--dtype", "float64", "--threads", "2"]
     plan = make_plan(build_parser().parse_args(argv))
     (analysis,) = plan.analyses
@@ -233,7 +233,7 @@ def test_every_argument_of_score_reaches_the_plan():
     assert (model.layers, model.weights, model.pooling, model.reduce) == (("x.*", "y"), "random", "grid4", "srp:9")
     assert model.model_kwargs == {"pad_type": "same", "depth": 3} and model.preprocess == {"mean": [0.5, 0.5, 0.5]}
     assert analysis.options == {
-        "split": {"kind": "blocks", "n": 4, "gap": 5}, "metric": ["r2"], "aggregate": "pooled", "reduce": "pca:7", "permutations": 8,
+        "split": {"kind": "blocks", "n": 4, "gap": 5}, "metric": ["r2"], "aggregate": "pooled", "reduce": "pca:7", "permutations": 8, "bootstrap": 9,
         "keep_predictions": False, "design": {"hrf": "glover"}, "clean": {"detrend": True, "standardize": "zscore"},
     }  # fmt: skip
     assert (analysis.roi, analysis.where, plan.memory, plan.dtype, plan.threads) == (("V1",), "hemi == 'left'", "1GB", "float64", 2)
