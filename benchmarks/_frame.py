@@ -2,7 +2,7 @@
 
 A case is one function that takes a size ("tiny", "small" or "full"), prepares the inputs of both sides, and returns a `Case`.
 Times are medians of interleaved runs on the wall after a warm-up (a peer above ``--patience`` seconds runs once, and without warming up);
-"cpu" is the ratio of processor seconds of the same runs, steadier where other programs run. Memory is the growth of a fresh process
+"spread" gives the fastest and slowest run of each side over its median; "cpu" is the ratio of processor seconds of the same runs, steadier where other programs run. Memory is the growth of a fresh process
 over the inputs. "floor" is the share of our time that the unavoidable products would take at this machine's measured rate. A peer
 marked * was given a share of the work and its time is divided by it.
 """
@@ -25,7 +25,7 @@ from _measure import clocked, gemm_rate, peak, use_threads
 
 Call = Callable[[], Any]
 _HEAD = ("case", "peer", "time", "cpu", "spread", "ours MB", "peer MB", "difference", "floor", "remarks")
-_WIDTHS = (38, 12, 8, 8, 11, 8, 8, 12, 6, 0)
+_WIDTHS = (38, 12, 8, 8, 21, 8, 8, 12, 6, 0)
 _MODULES = {"mne-rsa": "mne_rsa", "scikit-learn": "sklearn", "ourselves": "brainenc"}
 
 
@@ -87,14 +87,14 @@ def measure(cases: Cases, name: str, args: argparse.Namespace, file: str) -> lis
     case = cases.build(name, args.size)
     ours, theirs = [], []
     difference, remarks = float("nan"), ""
-    for run in range(args.repeat + 1):  # the first run of ours warms up and is not counted
+    for run in range(args.repeat + 1):  # the first run of each warms up and is not counted
         *clock, mine = clocked(case.ours)
         if run:
             ours.append(clock)
-        if case.peer is not None and (not theirs or (run and theirs[-1][0] < args.patience)):
+        if case.peer is not None and (not theirs or theirs[-1][0] < args.patience):
             *clock, other = clocked(case.peer)
-            theirs.append(clock)
-            if case.difference is not None and len(theirs) == 1:
+            theirs = [clock] if run <= 1 else [*theirs, clock]
+            if case.difference is not None and not run:
                 difference = case.difference(mine, other)
     if case.remarks is not None:
         remarks = case.remarks(mine, other if theirs else None)
@@ -102,7 +102,7 @@ def measure(cases: Cases, name: str, args: argparse.Namespace, file: str) -> lis
     ratio = [f"{median(clock[i] for clock in theirs) / case.share / one:.1f}" if theirs else "" for i, one in ((0, wall), (1, cpu))]
     memory = [f"{_memory(name, args, side, file) / 1e6:.0f}" if getattr(case, side) is not None else "" for side in ("ours", "peer")]
     return [
-        name, f"{case.against}{'*' if case.share < 1 else ''}", *ratio, f"{min(c[0] for c in ours) / wall:.2f}-{max(c[0] for c in ours) / wall:.2f}", *memory,
+        name, f"{case.against}{'*' if case.share < 1 else ''}", *ratio, " / ".join(map(_spread, filter(None, (ours, theirs)))), *memory,
         "" if np.isnan(difference) else f"{difference:.1e}", f"{case.flops / gemm_rate(case.dtype) / wall:.2f}" if case.flops else "", remarks,
     ]  # fmt: skip
 
@@ -135,6 +135,11 @@ def run(cases: Cases, doc: str | None, file: str) -> None:
         print("|" + "|".join("---" for _ in _HEAD) + "|")
     for name in names:
         _print(measure(cases, name, args, file), args.markdown)
+
+
+def _spread(clocks: list[list[float]]) -> str:
+    walls = [clock[0] for clock in clocks]
+    return f"{min(walls) / median(walls):.2f}-{max(walls) / median(walls):.2f}"
 
 
 def _memory(name: str, args: argparse.Namespace, side: str, file: str) -> int:
