@@ -132,7 +132,7 @@ def score_layers(
     layers, people = _named(features, FeatureSpace, "features"), _named(responses, Responses, "responses")
     names = _check(split, metric, aggregate, average, {"permutations": permutations, "bootstrap": bootstrap}, seed, encoder)
     subjects = [prepare(name, one, split, layers, average) for name, one in people.items()]
-    _check_folds(subjects)
+    _check_folds(subjects, aggregate)
     check_series(encoder, [subject.name for subject in subjects if subject.responses.is_time_series])
     warn_before(subjects, aggregate)
     limits, status = ceiling_of(ceiling, subjects)
@@ -326,16 +326,18 @@ def _check(split: Any, metric: Any, aggregate: str, average: Any, counts: dict[s
     return names
 
 
-def _check_folds(subjects: list[Subject]) -> None:
+def _check_folds(subjects: list[Subject], aggregate: str) -> None:
     numbers = {subject.name: len(subject.folds) for subject in subjects}
     if len(set(numbers.values())) > 1:
         raise InputError("subjects have different numbers of folds", where="score_layers", got=str(numbers), fix="score them one by one")
     for subject in subjects:
+        least = 3 if subject.averaged and aggregate == "folds" else 2  # the means of two stimuli always correlate by 1 or -1
         for fold in subject.folds:
-            if len(fold.test.keys) < 2 or len(fold.train.keys) < 2:
+            if len(fold.test.keys) < least or len(fold.train.keys) < 2:
                 raise InputError(
-                    "a fold needs two training and two test rows", where=f"score_layers, {subject.name!r}",
+                    f"a fold needs two training and {least} test rows", where=f"score_layers, {subject.name!r}",
                     got=f"{len(fold.train.keys)} training, {len(fold.test.keys)} test rows after averaging",
+                    fix="score single trials: average=False (--single-trials)" if subject.averaged else None,
                 )  # fmt: skip
 
 

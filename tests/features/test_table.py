@@ -77,3 +77,12 @@ def test_options_and_weights_are_refused(images):
         be.extract(images, "table:kind", weights="random")
     with pytest.raises(InputError, match="no options"):
         be.extract(images, "table:kind", model_kwargs={"a": 1})
+
+
+def test_the_names_of_stimuli_are_a_column():
+    stimuli = be.StimulusSet({"stimulus_id": ["house", "face"]}, kind="none")
+    space = columns(stimuli, "stimulus_id")
+    assert list(space.features["feature"]) == ["stimulus_id=face", "stimulus_id=house"]
+    assert space.values.tolist() == [[0, 1], [1, 0]]
+    with pytest.raises(NotFoundError, match="table:stimulus_id"):
+        columns(stimuli, "category")

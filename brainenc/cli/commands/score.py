@@ -30,6 +30,8 @@ def make_plan(args: argparse.Namespace) -> Any:
         "split": split_of(args), "metric": args.metric or ["pearson"], "aggregate": args.aggregate, "reduce": args.score_reduce,
         "permutations": args.permutations, "bootstrap": args.bootstrap, "keep_predictions": not args.no_predictions,
     }  # fmt: skip
+    if args.single_trials:
+        analysis["average"] = False
     if args.hrf or args.delays:
         analysis["design"] = {k: v for k, v in (("hrf", args.hrf), ("delays", args.delays)) if v}
     if args.detrend or args.standardize:

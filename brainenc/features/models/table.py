@@ -1,7 +1,7 @@
 """What the stimulus table says, as features: ``"table:category"``, ``"table:colour,count"``.
 
-``NAME`` is a column, or else a group: all columns that begin with ``NAME.``. Text and categories become one-hot columns (in
-sorted order), booleans and numbers stay single columns. The one layer is called ``columns``.
+``NAME`` is a column, or else a group: all columns that begin with ``NAME.``; ``stimulus_id`` is the name of the stimulus itself. Text and
+categories become one-hot columns (in sorted order), booleans and numbers stay single columns. The one layer is called ``columns``.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ SUMMARY = "columns of the stimulus table"
 KINDS = ("image", "text", "audio", "video", "none", "table")
 HAS_WEIGHTS = False
 LAYER = "columns"
+ID = "stimulus_id"
 MAX_CATEGORIES = 10_000
 
 
@@ -107,7 +108,7 @@ class Encoded:
 
 def encode(stimuli: StimulusSet, names: Sequence[str]) -> Encoded:
     """Return columns and column groups of a stimulus table as numbers."""
-    table = stimuli.table
+    table = stimuli.table if ID in stimuli.table else stimuli.table.assign(**{ID: stimuli.ids})
     picked = [column for name in names for column in _columns_of(table, name)]
     doubled = {c for c in picked if picked.count(c) > 1}
     if doubled:
@@ -124,7 +125,8 @@ def _columns_of(table: pd.DataFrame, name: str) -> list[str]:
     if not group:
         groups = {str(c).split(".")[0] for c in table.columns if "." in str(c)}
         known = [*table.columns, *sorted(groups)]
-        raise NotFoundError(f"the stimulus table has no column or group {name!r}", expected=examples(known, 12), fix=did_you_mean(name, known))
+        only = 'the stimuli have names and nothing else: "table:stimulus_id" gives one column to each' if known == [ID] else ""
+        raise NotFoundError(f"the stimulus table has no column or group {name!r}", expected=examples(known, 12), fix=only or did_you_mean(name, known))
     return group
 
 
