@@ -115,6 +115,8 @@ def needed_files(manifest: Manifest, unit: Unit) -> Iterator[str]:
             rows = [{**row, "run": run} for row in rows for run in runs]
         if "run" in fields and manifest.recordings is not None:
             rows = [{**row, "run": run} for row in rows for run in manifest.recordings.runs]
+        if "part" in fields and manifest.responses is not None:
+            rows = [{**row, "part": part} for row in rows for part in manifest.responses.parts.values()]
         if "hemi" in fields and manifest.responses is not None:
             rows = [{**row, "hemi": hemi} for row in rows for hemi in sides_of(manifest.responses).values()]
         if fields & {"id", "index", "row"}:

@@ -27,6 +27,7 @@ from brainenc.loaders.arrays import join_rows, load_array
 from brainenc.loaders.bdata import load_bdata
 from brainenc.loaders.cifti import load_cifti
 from brainenc.loaders.nifti import load_nifti, volume_targets
+from brainenc.loaders.sensor_dict import load_sensor_dict
 from brainenc.loaders.surface import load_surface, surface_labels
 from brainenc.loaders.tables import load_table
 from brainenc.loaders.voxels import load_voxels
@@ -106,12 +107,14 @@ def _only_kept(part: Responses, kept: npt.NDArray[np.bool_] | None, where: str) 
 def _read_files(manifest: Manifest, spec: ResponsesSpec, folder: Path, values: Mapping[str, object], runs: tuple[int, ...]) -> Responses:
     where = f"{manifest.name}.responses.path"
     per_run = "run" in field_names(spec.path)
+    kind = format_of(spec.path, spec.format)
+    if spec.parts:
+        return _read_parts(manifest, spec, folder, values, runs)
     if per_run and not runs:
         raise InputError("path has {run} and no runs are given", where=where, fix='add runs = "1-12"')
     rows: list[dict[str, object]] = [{**values, "run": run} for run in runs] if per_run else [dict(values)]
     labels = runs if per_run else ()
-    kind = format_of(spec.path, spec.format)
-    if kind == "array":
+    if kind in ("array", "sensors"):
         return _read_arrays(manifest, spec, folder, rows, labels)
     if kind == "surface":
         files: dict[str, Any] = {
@@ -129,6 +132,17 @@ def _read_files(manifest: Manifest, spec: ResponsesSpec, folder: Path, values: M
         return _scaled(load_cifti(paths, runs=labels, t_r=spec.t_r, units=spec.units), spec.scale)
     key = spec.key if isinstance(spec.key, str) else "VoxelData"
     return join_rows([_scaled(load_bdata(path, key=key, units=spec.units), spec.scale) for path in paths], where)
+
+
+def _read_parts(manifest: Manifest, spec: ResponsesSpec, folder: Path, values: Mapping[str, object], runs: tuple[int, ...]) -> Responses:
+    """Return the files of all parts below each other, their samples numbered through, each with the name of its part."""
+    parts: list[Responses] = []
+    first = 0
+    for label, part in spec.parts.items():
+        read = _read_files(manifest, replace(spec, parts={}), folder, {**values, "part": part}, runs)
+        parts.append(replace(read, samples=read.samples.assign(sample=read.samples["sample"] + first, **{spec.label_column: label})))
+        first = int(parts[-1].samples["sample"].max()) + 1
+    return join_rows(parts, f"{manifest.name}.responses.path")
 
 
 def _scaled(raw: Responses, scale: float) -> Responses:
@@ -191,7 +205,14 @@ def _read_array(manifest: Manifest, spec: ResponsesSpec, folder: Path, row: Mapp
         }
         return _side_by_side(sides, where)
     file = folder / resolve(spec.path, row, where)
+    if spec.format == "sensors":
+        return load_sensor_dict(
+            file, key=key or "", channels=spec.channels, times=spec.times, axes=spec.axes, montage=spec.montage or None, scale=spec.scale, units=spec.units,
+            average_repeats=spec.average_repeats,
+        )  # fmt: skip
     part = load_array(file, key=key, axes=spec.axes, scale=spec.scale, units=spec.units)
+    if spec.average_repeats:
+        return part.average("sample")
     if "repeat" in part.samples and (spec.t_r is not None or spec.sampling_rate is not None):  # a series shown again is another run
         order = np.argsort(part.samples["repeat"].to_numpy(), kind="stable")
         part = part.take_rows(order)

@@ -167,15 +167,23 @@ class ResponsesSpec:
     then may be x, y and z, in any order), or for surfaces a map per hemisphere. ``run_length``: the rows are runs of so many scans
     (a series with an axis ``repeat`` is one run per repeat).
     ``affine = "mask"``: headers of the response files are known to have a wrong affine and that of the mask holds; shapes must still agree.
-    ``format = "bdata"`` is a table with column flags as brain decoder toolboxes write it; ``key`` flags the responses.
+    ``format = "bdata"`` is a table with column flags as brain decoder toolboxes write it; ``key`` flags the responses. ``format = "sensors"`` is a
+    dictionary in a .npy whose entry ``key`` has axes sample, repeat, channel and time, with the entries ``channels`` and ``times`` beside it, and
+    positions of a standard ``montage``. ``parts`` fills ``{part}`` of the path, one file below the other, with the part's name in ``label_column``.
+    ``average_repeats``: one row a sample, the mean over the axis repeat.
     """
 
     path: str
-    format: Literal["array", "nifti", "surface", "cifti", "bdata"] | None = None
+    format: Literal["array", "nifti", "surface", "cifti", "bdata", "sensors"] | None = None
+    parts: Mapping[str, str] = field(default_factory=dict)
     key: str | tuple[str, ...] | None = None
     labels: tuple[str, ...] = ()
     label_column: str = "split"
     axes: tuple[str, ...] = ("sample", "target")
+    average_repeats: bool = False
+    channels: str = "ch_names"
+    times: str = "times"
+    montage: str = ""
     scale: float = 1.0
     units: str = ""
     ids: str = ""
@@ -458,6 +466,15 @@ def _check_part(part: StimulusPart, where: str) -> None:
         raise InputError("a template of ids needs n", where=where, expected=f"1 to {MAX_ROWS}", got=part.n)
 
 
+def _check_files(spec: ResponsesSpec, where: str) -> None:
+    if bool(spec.parts) != ("{part}" in spec.path) or (spec.parts and spec.runs):
+        raise InputError("parts fill {part} of the path, and there are no runs beside them", where=f"{where}.parts", got=spec.path)
+    if spec.average_repeats and "repeat" not in spec.axes:
+        raise InputError("there is no axis repeat to average over", where=f"{where}.average_repeats", got=spec.axes)
+    if spec.format == "sensors" and not isinstance(spec.key, str):
+        raise InputError("sensors need the key of their array", where=f"{where}.key", got=repr(spec.key))
+
+
 def _check_responses(manifest: Manifest, where: str) -> None:
     spec = manifest.responses
     assert spec is not None
@@ -471,6 +488,7 @@ def _check_responses(manifest: Manifest, where: str) -> None:
         raise InputError("sessions of a series that are joined are its runs", where=where, got="runs within them", fix="leave join_sessions out")
     if spec.labels and (isinstance(spec.key, str) or spec.key is None or len(spec.labels) != len(spec.key)):
         raise InputError("labels need as many keys", where=where, expected=len(spec.labels), got=repr(spec.key))
+    _check_files(spec, where)
     for side in spec.hemispheres:
         if side not in ("left", "right"):
             raise InputError("hemispheres are left and right", where=f"{where}.hemispheres", got=repr(side))

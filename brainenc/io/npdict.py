@@ -1,14 +1,14 @@
-"""Dictionaries of arrays that ``numpy.save`` pickled: read without running anything the file names.
+"""Dictionaries of arrays that ``numpy.save`` or ``pickle.dump`` wrote: read without running anything the file names.
 
-Some tools (GLMsingle among them) store a dictionary with ``numpy.save``, which is a pickle. This is the one door for such files. The pickle is
-scanned first: only the instructions that dictionaries, numbers, text and arrays need may occur, and only the names of numpy's own array constructors.
-While it is read these names stand for inert records, from which arrays are made afterwards, of numbers and text only; numpy's constructors
-themselves, which trust what they are given, never see the file. Object arrays are allowed as the outer container alone.
+Some tools (GLMsingle among them) store a dictionary with ``numpy.save``, which is a pickle, or as a bare pickle under the name of a ``.npy``. This is
+the one door for such files. The pickle is scanned first: only the instructions that dictionaries, numbers, text and arrays need may occur, and only
+the names of numpy's own array constructors. While it is read these names stand for inert records, from which arrays are made afterwards, of numbers and
+text only; numpy's constructors themselves, which trust what they are given, never see the file. Object arrays are allowed as the outer container alone.
 """
 
 from __future__ import annotations
 
-import io
+import mmap
 import pickle
 import pickletools
 from collections.abc import Iterable
@@ -39,7 +39,7 @@ _ITEMS = 1_000_000
 
 
 def read_npdict(path: str | Path, *, keys: Iterable[str | int] | None = None, max_bytes: str | int | None = None) -> dict[Any, Any]:
-    """Read a dictionary that ``numpy.save`` wrote.
+    """Read a dictionary that ``numpy.save`` wrote, or that was pickled bare (protocol 2 to 5).
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def read_npdict(path: str | Path, *, keys: Iterable[str | int] | None = None, ma
     keys : iterable of str or int, optional
         Which entries; None reads all. Entries that are not asked for are not looked into.
     max_bytes : str or int, optional
-        Limit on the file's size; None means what memory is free.
+        Limit on the memory, which is about three times the file's size; None means what is free.
 
     Returns
     -------
@@ -68,15 +68,7 @@ def read_npdict(path: str | Path, *, keys: Iterable[str | int] | None = None, ma
     (80, 80, 40, 750)
     """
     source = existing_file(path)
-    check_budget(4 * source.stat().st_size, source, max_bytes)
-    with read_errors(source):
-        content = source.read_bytes()
-        stream = io.BytesIO(content)
-        _check_header(stream, source)
-        start = stream.tell()
-        _scan(content[start:], source)
-        outer = _Reader(io.BytesIO(content[start:])).load()
-    items = _outer(outer, source)
+    items = _items(source, max_bytes)
     wanted = list(items) if keys is None else list(keys)
     for key in wanted:
         if key not in items:
@@ -87,14 +79,20 @@ def read_npdict(path: str | Path, *, keys: Iterable[str | int] | None = None, ma
 
 def list_npdict(path: str | Path, *, max_bytes: str | int | None = None) -> list[str]:
     """Return the keys of such a file."""
-    source = existing_file(path)
-    check_budget(4 * source.stat().st_size, source, max_bytes)
-    with read_errors(source):
-        content = source.read_bytes()
-        stream = io.BytesIO(content)
-        _check_header(stream, source)
-        _scan(content[stream.tell() :], source)
-        return [str(key) for key in _outer(_Reader(io.BytesIO(content[stream.tell() :])).load(), source)]
+    return [str(key) for key in _items(existing_file(path), max_bytes)]
+
+
+def _items(source: Path, max_bytes: str | int | None) -> dict[Any, Any]:
+    """Return the entries as inert records; what the file declares is never allocated before it is known to be there, and its bytes are copied once."""
+    check_budget(3 * source.stat().st_size, source, max_bytes)
+    with read_errors(source), open(source, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as stream:
+        bare = stream[:1] == pickle.PROTO
+        if not bare:
+            _check_header(stream, source)
+        start = stream.tell()
+        _scan(stream, source)
+        stream.seek(start)
+        return _outer(_Reader(stream).load(), source, bare)
 
 
 class _Record:
@@ -126,7 +124,7 @@ class _Reader(pickle.Unpickler):
         raise DataError("file refers to something outside", got=repr(pid))
 
 
-def _check_header(stream: io.BytesIO, where: object) -> None:
+def _check_header(stream: mmap.mmap, where: object) -> None:
     version = np.lib.format.read_magic(stream)
     if version not in ((1, 0), (2, 0)):
         raise DataError("npy version is not supported", where=where, got=f"{version[0]}.{version[1]}")
@@ -136,10 +134,10 @@ def _check_header(stream: io.BytesIO, where: object) -> None:
         raise DataError("file holds no dictionary", where=where, got=f"{dtype} of shape {shape}", fix="read it with brainenc's read_array")
 
 
-def _scan(content: bytes, where: object) -> None:
+def _scan(stream: mmap.mmap, where: object) -> None:
     """Refuse instructions beyond the list, names beyond numpy's, and memo places that would take memory for nothing."""
     n_codes = 0
-    for code, argument, _ in pickletools.genops(content):
+    for code, argument, _ in pickletools.genops(stream):
         n_codes += 1
         if code.name not in _CODES:
             raise DataError("pickle holds an instruction that arrays do not need, and is not read", where=where, got=code.name)
@@ -149,10 +147,10 @@ def _scan(content: bytes, where: object) -> None:
             raise DataError("pickle keeps things at absurd places", where=where, got=argument)
 
 
-def _outer(outer: Any, where: object) -> dict[Any, Any]:
-    """Return the dictionary inside the outer object array."""
+def _outer(outer: Any, where: object, bare: bool) -> dict[Any, Any]:
+    """Return the dictionary inside the outer object array, or the one that was pickled bare."""
     items = outer
-    if isinstance(outer, _Record) and outer.kind == "_reconstruct":
+    if not bare and isinstance(outer, _Record) and outer.kind == "_reconstruct":
         _, shape, dtype, _, content = _state(outer, where)
         if shape != () or not _is_object(dtype) or not isinstance(content, list) or len(content) != 1:
             raise DataError("file holds no dictionary", where=where, got=f"an array of shape {shape}")

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from brainenc.loaders.preprocessing import Preprocessing
     from brainenc.loaders.recording_events import load_events
     from brainenc.loaders.recordings import Recording, read_recording
+    from brainenc.loaders.sensor_dict import load_sensor_dict
     from brainenc.loaders.stimuli import load_images, load_stimulus, stimulus_fingerprint
     from brainenc.loaders.surface import load_surface
     from brainenc.loaders.tables import load_table
@@ -56,6 +57,7 @@ _PUBLIC = {
     "load_nifti": "nifti",
     "load_stimulus": "stimuli",
     "load_story": "timed",
+    "load_sensor_dict": "sensor_dict",
     "load_surface": "surface",
     "load_table": "tables",
     "load_voxels": "voxels",
@@ -88,6 +90,7 @@ __all__ = [
     "load_images",
     "load_movie",
     "load_nifti",
+    "load_sensor_dict",
     "load_stimulus",
     "load_story",
     "load_surface",

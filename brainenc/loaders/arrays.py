@@ -91,6 +91,10 @@ def join_rows(parts: Sequence[Responses], where: str) -> Responses:
             raise DataError(
                 "files of one recording have different numbers of targets", where=where, expected=first.n_targets, got=part.n_targets
             )
+        for column in ("channel", "time"):
+            if column in first.targets and not first.targets[column].equals(part.targets[column]):
+                fix = "they were preprocessed differently: take all files from one source"
+                raise DataError(f"files of one recording have different {column}s", where=where, got=[part.provenance.get("files")], fix=fix)
     files = [file for part in parts for file in part.provenance.get("files", [])]
     padding = sum(part.provenance.get("n_padding_rows", 0) for part in parts)
     keys = list(dict.fromkeys(part.provenance["key"] for part in parts if "key" in part.provenance))

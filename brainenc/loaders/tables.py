@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from brainenc.core.errors import DataError, InputError
+from brainenc.io.npdict import read_npdict
 from brainenc.io.readers import read_table
 from brainenc.io.textgrid import read_textgrid
 from brainenc.nouns.tables import need_column
@@ -23,7 +24,8 @@ def load_table(
     Parameters
     ----------
     path : path
-        csv, tsv, txt (split at white space), parquet, json, or a TextGrid (tier, onset, duration, text).
+        csv, tsv, txt (split at white space), parquet, json, a TextGrid (tier, onset, duration, text), or a dictionary of lists in a .npy, of which
+        the entries to rename are the columns.
     names : sequence of str
         Column names for a file without a header row.
     rename : mapping, optional
@@ -39,7 +41,11 @@ def load_table(
         A column to rename is not there; the message names those that are.
     """
     wanted = dict(rename or {})
-    table = read_textgrid(path) if Path(path).suffix.lower() == ".textgrid" else read_table(path, header=not names)
+    suffix = Path(path).suffix.lower()
+    if suffix == ".npy":
+        table = _from_dictionary(path, list(dict.fromkeys(wanted.values())))
+    else:
+        table = read_textgrid(path) if suffix == ".textgrid" else read_table(path, header=not names)
     if names:
         if len(names) != len(table.columns):
             raise DataError(
@@ -52,7 +58,7 @@ def load_table(
     if clash:
         raise InputError("a renamed column is already there", where=path, got=", ".join(clash))
     texts = [str(wanted.get(name, name)) for name in IDENTIFIERS if wanted.get(name, name) in table.columns]
-    if texts and Path(path).suffix.lower() in (".csv", ".tsv", ".txt"):
+    if texts and suffix in (".csv", ".tsv", ".txt"):
         columns = [str(list(table.columns).index(name)) for name in texts] if names else texts
         kept = read_table(path, header=not names, text=columns)
         for name, column in zip(texts, columns, strict=True):
@@ -61,3 +67,15 @@ def load_table(
     if n_rows is not None and len(table) != n_rows:
         raise DataError("table has another number of rows", where=path, expected=n_rows, got=len(table))
     return table
+
+
+def _from_dictionary(path: str | Path, keys: list[str]) -> pd.DataFrame:
+    """Return entries of equal length as columns."""
+    if not keys:
+        raise InputError("a dictionary has many entries", where=path, fix="name those that are columns: rename = { … }")
+    entries = read_npdict(path, keys=keys)
+    listed = {key: isinstance(value, list | tuple) or getattr(value, "ndim", 0) == 1 for key, value in entries.items()}
+    sizes = {key: len(value) if listed[key] else None for key, value in entries.items()}
+    if None in sizes.values() or len(set(sizes.values())) > 1:
+        raise DataError("entries of the dictionary are no lists of one length", where=path, got=sizes)
+    return pd.DataFrame(entries)
