@@ -164,7 +164,10 @@ def cluster_test(
             raise InputError("permuted rows are no null for a difference of two layers", where="cluster_test, minus", fix="use compare(scores, first, second)")
         _need_layers(chosen, 1)
         known = np.asarray(np.isfinite(chosen.mean()[0]))
-        found = clusters_of(_null_maps(chosen, known, n, seed, memory), adjacency=_kept(neighbours, known, len(known)), **how)
+        maps = _null_maps(chosen, known, n, seed, memory)
+        drawn = np.isfinite(maps).all(axis=0)  # not where the kept predictions of a fold are constant to single precision
+        known[known] = drawn
+        found = clusters_of(maps[:, drawn], adjacency=_kept(neighbours, known, len(known)), **how)
         return _described(found, known, tables[0])
     values = np.stack([chosen.where(subject=name).mean() for name in chosen.subjects])
     if minus is not None:

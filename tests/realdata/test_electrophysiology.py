@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import mne
 import numpy as np
+import pandas as pd
 import pytest
+from scipy import sparse
+from scipy.stats import ttest_ind
 
 import brainenc as be
-from brainenc.core.errors import BrainencError, DataError
+from brainenc.core.errors import BrainencError, BrainencWarning, DataError
+from brainenc.encoding import cluster_test
 from brainenc.loaders import BandPower, Preprocessing, load_continuous, load_epochs, load_events, locate_contacts, read_bids_recordings, read_recording
 from brainenc.loaders.bids_recordings import read_channels, read_electrodes
 
@@ -55,6 +60,77 @@ def test_n170_of_faces(muse):
 
     assert t_value((0.17, 0.23)) < -2.5
     assert abs(t_value((-0.1, 0.0))) < 2.5
+
+
+@pytest.fixture(scope="module")
+def faces_and_houses(muse):
+    """Held-out scores of a category feature at both temporal contacts, leaving one run out; every trial shows a picture of its own."""
+    kept = n170(muse, reject={"eeg": 100}).where("channel in ['TP9', 'TP10']")
+    return kept, category_scores(kept, kept.samples["stimulus_id"] == "face")
+
+
+def category_scores(brain, face):
+    # the recording names categories, not pictures: trials are what was put in random order, so trials are what a permutation exchanges
+    ids = [f"trial {number}" for number in range(brain.n_samples)]
+    trials = replace(brain, samples=brain.samples.assign(stimulus_id=ids))
+    features = be.FeatureSpace(np.asarray(face, dtype=float)[:, None], {"stimulus_id": ids}, name="table:category/face")
+    with pytest.warns(BrainencWarning, match="mostly the largest"):  # most times hold no signal
+        return be.score_layers(features, trials, split=be.split.runs(), ceiling=None, keep_predictions=True)
+
+
+def inside(table, channel, first, last):
+    """Clusters of one contact that begin and end within a window."""
+    return table[(table["channels"] == channel) & (table["start"] >= first) & (table["stop"] <= last)]
+
+
+def test_faces_and_houses_over_time(faces_and_houses):
+    """Category is predicted on held-out runs within 100-250 ms at TP10 and 180-330 ms at TP9, both contacts corrected, and never before 0.
+
+    Data, threshold, penalty and correction are the defaults. Order was random within each run and runs share no sample, so trials within a run
+    are exchangeable however long the noise remembers and however much the epochs (0.9 s, a picture each 0.6 s) overlap.
+    """
+    _, scores = faces_and_houses
+    assert scores.values.shape[1] == 6 and scores.provenance["exchangeable"] == {"subject": "stimuli"}
+    found = cluster_test(scores, n=1000)
+    claimed = found.table[found.table["p"] <= 0.05]
+    assert inside(claimed, "TP10", 0.1, 0.25)["p"].min() <= 0.01 and inside(claimed, "TP9", 0.18, 0.33)["p"].min() <= 0.01
+    assert (claimed["start"] >= 0.1).all()
+    enhanced = cluster_test(scores, n=300, threshold="tfce").table
+    assert inside(enhanced, "TP10", 0.1, 0.25)["p"].min() <= 0.02 and inside(enhanced, "TP9", 0.18, 0.33)["p"].min() <= 0.02
+    assert (enhanced["start"] >= 0.1).all()
+
+
+def test_faces_and_houses_with_other_hands(faces_and_houses):
+    """mne's cluster test of the trials themselves (Welch's t, both signs) finds the same two windows."""
+    brain, scores = faces_and_houses
+    face = (brain.samples["stimulus_id"] == "face").to_numpy()
+    trials = brain.values.astype(float).reshape(len(face), 2, -1).transpose(0, 2, 1)
+    neighbours = mne.stats.combine_adjacency(trials.shape[1], sparse.coo_array(np.eye(2)))
+    t, clusters, p, _ = mne.stats.permutation_cluster_test(
+        [trials[face], trials[~face]], threshold=1.96, n_permutations=300, tail=0, adjacency=neighbours, out_type="indices", verbose="error",
+        stat_fun=lambda a, b: ttest_ind(a, b, equal_var=False).statistic,
+    )  # fmt: skip
+    time, channels = brain.targets["time"].unique(), list(brain.targets["channel"].unique())
+    rows = [
+        {"channels": channels[where[1][0]], "start": time[where[0]].min(), "stop": time[where[0]].max(), "sign": np.sign(t[where].sum()), "p": one}
+        for where, one in zip(clusters, p, strict=True)
+    ]
+    theirs = pd.DataFrame(rows).query("p <= 0.05")
+    assert inside(theirs, "TP10", 0.1, 0.25)["sign"].min() == -1 and inside(theirs, "TP9", 0.18, 0.33)["sign"].max() == 1 and (theirs["start"] >= 0).all()
+    ours = cluster_test(scores, n=100).table
+    for channel, first, last in (("TP10", 0.1, 0.25), ("TP9", 0.18, 0.33)):
+        best = inside(ours, channel, first, last).iloc[0]
+        near = np.abs(inside(theirs, channel, first, last)[["start", "stop"]].to_numpy(dtype=float) - best[["start", "stop"]].to_numpy(dtype=float))
+        assert near.max(axis=1).min() < 0.012
+
+
+def test_shuffled_faces_and_houses_have_no_clusters(faces_and_houses, rng):
+    brain, _ = faces_and_houses
+    run, face = brain.samples["run"].to_numpy(), (brain.samples["stimulus_id"] == "face").to_numpy()
+    for _ in range(3):
+        order = np.lexsort((rng.random(len(run)), run))
+        table = cluster_test(category_scores(brain.take_rows(np.argsort(run, kind="stable")), face[order]), n=100).table
+        assert (table["p"] > 0.05).all()
 
 
 def test_p3_of_the_square(real_data):
