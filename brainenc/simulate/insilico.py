@@ -26,6 +26,7 @@ from brainenc.core.fingerprint import of_json
 from brainenc.core.rng import check_seed, generator
 from brainenc.nouns.responses import Responses
 from brainenc.nouns.stimuli import StimulusSet
+from brainenc.simulate.readouts import evened, standardized
 from brainenc.simulate.regions import Region, place, smoothing_root
 
 VERSION = 3
@@ -161,17 +162,17 @@ def _signal(
     signal = np.empty((N_TRAIN + N_TEST, len(targets)))
     for region in REGIONS:
         here = np.flatnonzero(targets["roi"] == region.name)
-        features = _standardize(drivers[region.driver])
+        features = standardized(drivers[region.driver])
         if region.driver == CONCEPTS:
             liked = [any(word in name for word in PREFERENCES.get(region.name, ())) for name in concepts]
             features = features * np.where(liked, PREFERENCE_GAIN, 1.0)
         elif region.driver == MIDDLE:
-            features = _evened(features)
+            features = evened(features, N_COMPONENTS)
         rng = generator(seed, "weights", subject, region.name)
         weights = rng.standard_normal((features.shape[1], len(targets))) @ root[:, here]
         private = generator(seed, "private", subject, region.name).standard_normal((len(features), len(targets))) @ root[:, here]
-        signal[:, here] = np.sqrt(1 - PRIVATE_SHARE) * _standardize(features @ weights) + np.sqrt(PRIVATE_SHARE) * _standardize(private)
-    return _standardize(signal)
+        signal[:, here] = np.sqrt(1 - PRIVATE_SHARE) * standardized(features @ weights) + np.sqrt(PRIVATE_SHARE) * standardized(private)
+    return standardized(signal)
 
 
 def _measure(
@@ -208,22 +209,6 @@ def _noise(run: npt.NDArray[np.intp], space: Any, rng: np.random.Generator) -> n
             series[row] = persistence * series[row - 1] + np.sqrt(1 - persistence**2) * white[row]
     offsets = rng.standard_normal((int(run.max()) + 1, v)) @ root
     return np.sqrt(0.98) * series + np.sqrt(0.02) * offsets[run]
-
-
-def _evened(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return the largest principal components with equal variance.
-
-    The large components of one layer are nearly those of its neighbours. A read-out that weighs all alike uses what only this layer
-    has, so that the planted layer is the right answer and not one of several.
-    """
-    left, sizes, _ = np.linalg.svd(values, full_matrices=False)
-    return left[:, : min(N_COMPONENTS, int((sizes > 1e-6 * sizes[0]).sum()))]
-
-
-def _standardize(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    centred = values - values.mean(axis=0)
-    spread = centred.std(axis=0)
-    return centred / np.where(spread > 1e-12, spread, 1.0)
 
 
 def _plain(region: Region) -> dict[str, Any]:

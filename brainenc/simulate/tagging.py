@@ -13,7 +13,6 @@ and phase stand in the targets.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +23,7 @@ from brainenc.core.rng import check_seed, generator
 from brainenc.nouns.responses import Responses
 from brainenc.nouns.spaces import ContactSpace
 from brainenc.nouns.stimuli import StimulusSet
+from brainenc.simulate.noise import grouped_noise
 from brainenc.simulate.sentences import scrambled_order, sentences
 
 SUBJECTS = ("01", "02", "03", "04")
@@ -154,20 +154,9 @@ def _signal(samples: pd.DataFrame, targets: pd.DataFrame, subject: str, seed: in
 
 
 def _noise(samples: pd.DataFrame, targets: pd.DataFrame, subject: str, seed: int) -> npt.NDArray[np.float64]:
-    shafts, which = np.unique(targets["shaft"], return_inverse=True)
+    shafts = targets["shaft"].to_numpy()
     parts = []
     for run in samples["run"].unique():
-        n = int((samples["run"] == run).sum())
-        rng = generator(seed, "noise", subject, int(run))
-        parts.append(np.sqrt(1 - SHARED) * _one_over_f(n, len(targets), rng) + np.sqrt(SHARED) * _one_over_f(n, len(shafts), rng)[:, which])
+        n, rng = int((samples["run"] == run).sum()), generator(seed, "noise", subject, int(run))
+        parts.append(grouped_noise(n, shafts, rng, rate=FS, corner=CORNER_HZ, shared=SHARED))
     return np.concatenate(parts)
-
-
-def _one_over_f(n: int, n_channels: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
-    """Return (n, n_channels) of unit variance with power ∝ 1/max(f, 0.2 Hz), cut from a series twice as long so that it does not close."""
-    f = np.fft.rfftfreq(2 * n, 1 / FS)
-    size = 1.0 / np.sqrt(np.maximum(f, CORNER_HZ))
-    size[0] = 0.0
-    spectrum: npt.NDArray[Any] = size[:, None] * (rng.standard_normal((len(f), n_channels)) + 1j * rng.standard_normal((len(f), n_channels)))
-    series = np.fft.irfft(spectrum, n=2 * n, axis=0)[:n]
-    return np.asarray(series / np.sqrt((size**2).sum() / n**2))
