@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from collections.abc import Callable
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
 from brainenc.datasets.places import Unit, context, resolve
 from brainenc.datasets.read_responses import check_shown
-from brainenc.datasets.recording_spec import RecordingsSpec
+from brainenc.datasets.recording_spec import RecordingsSpec, StepsSpec
 from brainenc.datasets.schema import Manifest
+from brainenc.loaders.band_power import BandPower
 from brainenc.loaders.bids_recordings import read_bids_recordings
+from brainenc.loaders.brain_treebank import read_treebank
+from brainenc.loaders.channel_parts import load_in_parts
 from brainenc.loaders.epoching import load_continuous, load_epochs
 from brainenc.loaders.preprocessing import Preprocessing
 from brainenc.loaders.recordings import Recording, read_recording
@@ -22,24 +26,45 @@ def read_recordings(manifest: Manifest, folder: Path, unit: Unit, stimuli: Stimu
     """Return the responses of one subject, with every stimulus_id known to ``stimuli`` (None where the events are the only list of them)."""
     spec = manifest.recordings
     assert spec is not None
-    steps = Preprocessing(**{one.name: getattr(spec.steps, one.name) for one in fields(spec.steps)})
-    runs = _runs(manifest, spec, folder, unit)
-    name = "/".join(part for part in (unit.get("subject"), unit.get("session")) if part)
-    events = _events(manifest, spec, folder, unit)
-    how: dict[str, Any] = {"stimulus": spec.stimulus, "event_id": dict(spec.event_id) or None, "rest": spec.rest, "name": name, "preprocessing": steps}
-    if spec.epochs:
-        span, baseline = spec.epochs, (spec.baseline[0], spec.baseline[1]) if spec.baseline else None
-        out = load_epochs(runs, events, tmin=span[0], tmax=span[1], baseline=baseline, reject=dict(spec.reject), decimate=spec.decimate, **how)
+    steps = _steps(spec.steps)
+    load = _loader(spec, steps, "/".join(part for part in (unit.get("subject"), unit.get("session")) if part))
+    if spec.layout == "brain_treebank":
+        parts = read_treebank(
+            folder, subject=str(unit["subject"]), trial=str(unit["session"]), units=spec.units, reference=spec.steps.reference, memory=spec.memory or None
+        )
+        out = load_in_parts(parts, lambda part: load(part, None))
     else:
-        out = load_continuous(runs, events, **how)
-        if spec.regressors:
-            beside = load_continuous(runs, False, preprocessing=Preprocessing(channels=spec.regressors, units="as_is", resample=spec.steps.resample))
-            out = replace(out, samples=out.samples.assign(**{str(c): beside.values[:, i] for i, c in enumerate(beside.targets["channel"])}))
+        out = _read_files(manifest, spec, folder, unit, load)
     named = {column: unit[column] for column in ("subject", "session") if unit.get(column) is not None and column not in out.samples}
     out = replace(out, samples=out.samples.assign(**named))
     if stimuli is not None:
         check_shown(out, stimuli, manifest.name)
     return out
+
+
+def _steps(spec: StepsSpec) -> Preprocessing:
+    given = {one.name: getattr(spec, one.name) for one in fields(spec)}
+    return Preprocessing(**{**given, "power": None if spec.power is None else BandPower(**asdict(spec.power))})
+
+
+def _loader(spec: RecordingsSpec, steps: Preprocessing, name: str) -> Callable[[Any, Any], Responses]:
+    """Return what takes recordings and their events to responses, with the options of the manifest."""
+    how: dict[str, Any] = {"stimulus": spec.stimulus, "event_id": dict(spec.event_id) or None, "rest": spec.rest, "name": name, "preprocessing": steps}
+    how["windows"] = (spec.windows[0], spec.windows[1]) if spec.windows else None
+    if not spec.epochs:
+        return lambda runs, events: load_continuous(runs, events, **how)
+    baseline = (spec.baseline[0], spec.baseline[1]) if spec.baseline else None
+    how |= {"tmin": spec.epochs[0], "tmax": spec.epochs[1], "baseline": baseline, "reject": dict(spec.reject), "decimate": spec.decimate}
+    return lambda runs, events: load_epochs(runs, events, **how)
+
+
+def _read_files(manifest: Manifest, spec: RecordingsSpec, folder: Path, unit: Unit, load: Callable[[Any, Any], Responses]) -> Responses:
+    runs = _runs(manifest, spec, folder, unit)
+    out = load(runs, _events(manifest, spec, folder, unit))
+    if not spec.regressors:
+        return out
+    beside = load_continuous(runs, False, preprocessing=Preprocessing(channels=spec.regressors, units="as_is", resample=spec.steps.resample))
+    return replace(out, samples=out.samples.assign(**{str(c): beside.values[:, i] for i, c in enumerate(beside.targets["channel"])}))
 
 
 def _runs(manifest: Manifest, spec: RecordingsSpec, folder: Path, unit: Unit) -> list[Recording]:

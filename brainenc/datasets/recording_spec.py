@@ -10,6 +10,19 @@ from brainenc.core.errors import InputError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PowerSpec:
+    """Power of a band in place of the signal, as `brainenc.loaders.BandPower` takes it."""
+
+    low: float
+    high: float
+    method: Literal["hilbert", "multitaper"] = "hilbert"
+    width: float | None = None
+    window: float = 0.2
+    step: float = 0.05
+    log: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StepsSpec:
     """Preprocessing of the continuous signal, as `brainenc.loaders.Preprocessing` takes it."""
 
@@ -25,20 +38,24 @@ class StepsSpec:
     h_freq: float | None = None
     filter: Literal["fir", "iir"] = "fir"
     reference: str | tuple[str, ...] | None = None
+    power: PowerSpec | None = None
     resample: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordingsSpec:
-    """Recordings in place of ``[responses]``: files that mne reads, tables and arrays of signals, or a tree of BIDS.
+    """Recordings in place of ``[responses]``: files that mne reads, tables and arrays of signals, a tree of BIDS, or a ``layout`` with its own reader.
 
     ``path`` is a file, one per ``{run}`` of ``runs``; ``companions`` are files it cannot be read without. With ``task`` the folder is a tree of BIDS
     whose runs of the subject are read, and ``path`` one of its files. ``events`` is a path, ``"annotations"`` or a stim channel; ``"none"`` where nothing
-    was shown. ``epochs`` (from, to, in seconds) cuts trials; without it the recording is a time series. ``regressors`` are channels that become columns
-    of the samples of a time series.
+    was shown. ``epochs`` (from, to, in seconds) cuts trials; without it the recording is a time series. ``windows`` (length, step, in seconds) means over
+    sliding windows. ``regressors`` are channels that become columns of the samples of a time series. With ``layout = "brain_treebank"`` electrodes are
+    read some at a time, as many as ``memory`` (half of what is free where not said) holds.
     """
 
     path: str
+    layout: Literal["files", "brain_treebank"] = "files"
+    memory: str = ""
     companions: tuple[str, ...] = ()
     runs: tuple[str, ...] = ()
     task: str = ""
@@ -60,15 +77,18 @@ class RecordingsSpec:
     baseline: tuple[float, ...] = ()
     reject: Mapping[str, float] = field(default_factory=dict)
     decimate: int = 1
+    windows: tuple[float, ...] = ()
     regressors: tuple[str, ...] = ()
     steps: StepsSpec = StepsSpec()
 
 
 def check_recordings(spec: RecordingsSpec, where: str) -> None:
     """Raise `InputError` where keys contradict each other."""
-    for name in ("epochs", "baseline"):
+    for name, meaning in (("epochs", "from and to"), ("baseline", "from and to"), ("windows", "length and step")):
         if len(getattr(spec, name)) not in (0, 2):
-            raise InputError("two times are needed", where=f"{where}.{name}", expected="from and to, in seconds", got=getattr(spec, name))
+            raise InputError("two times are needed", where=f"{where}.{name}", expected=f"{meaning}, in seconds", got=getattr(spec, name))
+    if spec.layout != "files" and (spec.reject or spec.regressors or spec.task or spec.runs):
+        raise InputError("electrodes that are read some at a time have no reject, regressors, task or runs", where=f"{where}.layout", got=spec.layout)
     if spec.epochs and spec.regressors:
         raise InputError("regressors belong to time series", where=f"{where}.regressors", fix="leave epochs out")
     if not spec.epochs and (spec.baseline or spec.reject or spec.decimate != 1):

@@ -32,6 +32,21 @@ def list_hdf5(path: Path) -> list[str]:
     return [name for name in found if not name.startswith("#")]
 
 
+def array_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every data set (``group/name``), without reading any and without following links."""
+    import h5py
+
+    found: dict[str, tuple[int, ...]] = {}
+
+    def note(name: str, node: Any) -> None:
+        if isinstance(node, h5py.Dataset):
+            found[name] = tuple(int(n) for n in node.shape or ())
+
+    with read_errors(path), h5py.File(path, "r") as file:
+        file.visititems(note)
+    return found
+
+
 def read_hdf5(path: Path, key: str | None, *, max_bytes: str | int | None = None) -> npt.NDArray[Any]:
     """Return one data set; ``name[i]`` reads only item ``i`` of its first axis.
 

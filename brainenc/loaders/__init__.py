@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from brainenc.loaders.betas import single_trial_betas
     from brainenc.loaders.betas_glmsingle import load_glmsingle
     from brainenc.loaders.bids_recordings import read_bids_recordings
+    from brainenc.loaders.brain_treebank import read_treebank, treebank_words
+    from brainenc.loaders.channel_parts import load_in_parts, parts_of_channels
     from brainenc.loaders.cifti import load_cifti
     from brainenc.loaders.cleaning import clean_responses
     from brainenc.loaders.contact_regions import locate_contacts
@@ -53,19 +55,23 @@ _PUBLIC = {
     "load_fmriprep": "fmriprep",
     "load_glmsingle": "betas_glmsingle",
     "load_images": "stimuli",
+    "load_in_parts": "channel_parts",
     "load_movie": "timed",
     "load_nifti": "nifti",
+    "load_sensor_dict": "sensor_dict",
     "load_stimulus": "stimuli",
     "load_story": "timed",
-    "load_sensor_dict": "sensor_dict",
     "load_surface": "surface",
     "load_table": "tables",
     "load_voxels": "voxels",
     "locate_contacts": "contact_regions",
+    "parts_of_channels": "channel_parts",
     "read_bids_recordings": "bids_recordings",
     "read_recording": "recordings",
+    "read_treebank": "brain_treebank",
     "single_trial_betas": "betas",
     "stimulus_fingerprint": "stimuli",
+    "treebank_words": "brain_treebank",
 }
 
 __all__ = [
@@ -88,6 +94,7 @@ __all__ = [
     "load_fmriprep",
     "load_glmsingle",
     "load_images",
+    "load_in_parts",
     "load_movie",
     "load_nifti",
     "load_sensor_dict",
@@ -97,10 +104,13 @@ __all__ = [
     "load_table",
     "load_voxels",
     "locate_contacts",
+    "parts_of_channels",
     "read_bids_recordings",
     "read_recording",
+    "read_treebank",
     "single_trial_betas",
     "stimulus_fingerprint",
+    "treebank_words",
 ]
 
 __getattr__ = lazy(__name__, _PUBLIC)
