@@ -12,11 +12,13 @@ import numpy.typing as npt
 import pandas as pd
 
 from brainenc.core.errors import InputError
+from brainenc.encoding._overlap import inner_windows, refuse_shared_windows
 from brainenc.metrics.resample import blocks_of
 from brainenc.nouns.features import FeatureSpace
 from brainenc.nouns.responses import Responses
 from brainenc.nouns.splits import Split
 from brainenc.nouns.tables import need_column, positions_of
+from brainenc.nouns.windows import TimedRows, Windows
 
 Index = npt.NDArray[np.intp]
 N_INNER = 5
@@ -93,6 +95,7 @@ class Subject:
     usable: npt.NDArray[np.bool_]
     averaged: bool
     shared_stimuli: int
+    crowded: bool = False  # epochs that overlap in time, and folds that heed it
 
     @property
     def moved(self) -> str:
@@ -104,16 +107,19 @@ def prepare(name: str, responses: Responses, split: Split, features: Mapping[str
     """Return one subject ready to be fitted; refuses features and splits that do not fit the responses."""
     by_stimulus = _by_stimulus(responses, features)
     averaged = _averages(responses, by_stimulus, average)
-    folds, shared = [], 0
-    for train, test in split.split(responses):
-        # averaged training rows have no run or session of their own, so folds of runs keep single rows (the same least squares)
+    apart = inner_windows(responses, split)
+    crowded = apart[0] is not None and not responses.is_time_series
+    folds, shared, pairs = [], 0, list(split.split(responses))
+    refuse_shared_windows(responses, split, pairs)
+    for train, test in pairs:
+        # averaged training rows have no run, session or window of their own, so folds of these keep single rows (the same least squares)
         sides = [
-            _side(responses, rows, by_stimulus, averaged and (held_out or _groups_are_stimuli(split)))
+            _side(responses, rows, by_stimulus, averaged and (held_out or (_groups_are_stimuli(split) and not crowded)))
             for rows, held_out in ((train, False), (test, True))
         ]  # fmt: skip
-        folds.append(_fold(responses, split, *sides))
+        folds.append(_fold(responses, split, *sides, apart))
         shared = max(shared, _n_shared(responses, train, test))
-    return Subject(name, responses, folds, _finite(responses.values), averaged, shared)
+    return Subject(name, responses, folds, _finite(responses.values), averaged, shared, crowded)
 
 
 def share(subjects: list[Subject], *, separable: bool = True, ordered: bool = False) -> list[list[Subject]]:
@@ -192,32 +198,34 @@ def _side(responses: Responses, rows: Index, by_stimulus: bool, averaged: bool) 
     return Side(rows, units, np.asarray(keys, dtype=object), np.bincount(units, weights=behind).astype(np.float64))
 
 
-def _fold(responses: Responses, split: Split, train: Side, test: Side) -> Fold:
+def _fold(responses: Responses, split: Split, train: Side, test: Side, apart: tuple[Windows | None, float | None]) -> Fold:
     weights = None if np.ptp(train.counts) == 0 else train.counts
-    table = responses.samples.iloc[train.rows[np.unique(train.units, return_index=True)[1]]]
-    inner, label = _inner(split, table, series=responses.is_time_series)
+    first = train.rows[np.unique(train.units, return_index=True)[1]]
+    table, (windows, seconds) = responses.samples.iloc[first], apart
+    timed = TimedRows(table.reset_index(drop=True), None if windows is None else windows.take(first))
+    inner, label = _inner(split, timed, seconds, series=responses.is_time_series)
     groups = table[split.groups].to_numpy() if split.groups in table.columns and split.kind != "column" else None
     return Fold(train, test, weights, inner, label, groups, _exchangeable(responses, test))
 
 
-def _inner(split: Split, table: pd.DataFrame, *, series: bool) -> tuple[list[tuple[Index, Index]] | None, str]:
+def _inner(split: Split, rows: TimedRows, seconds: float | None, *, series: bool) -> tuple[list[tuple[Index, Index]] | None, str]:
     """Return the inner folds of one training set (None: leave one row out) and their description."""
-    table = table.reset_index(drop=True)
-    if not series and _groups_are_stimuli(split):
+    table, by_time = rows.samples, series or rows.windows is not None
+    if not by_time and _groups_are_stimuli(split):
         if "stimulus_id" not in table or not table["stimulus_id"].duplicated().any():
             return None, "leave one image out"
-        return _inner_folds(Split("kfold", n=N_INNER, groups="stimulus_id"), table)
+        return _inner_folds(Split("kfold", n=N_INNER, groups="stimulus_id"), rows)
     wanted = split.inner(N_INNER)
-    column = ("run" if "run" in table else None) if series and _groups_are_stimuli(split) else wanted.groups
+    column = ("run" if "run" in table else None) if by_time and _groups_are_stimuli(split) else wanted.groups
     if column is None or wanted.kind == "blocks" or column not in table or table[column].nunique() < 2:
-        return _inner_folds(Split("blocks", n=N_INNER, gap=split.gap), table)
-    return _inner_folds(replace(wanted, kind="kfold", groups=column, seed=None, force=False), table)
+        return _inner_folds(Split("blocks", n=N_INNER, gap=split.gap, seconds=seconds), rows)
+    return _inner_folds(replace(wanted, kind="kfold", groups=column, seed=None, force=False, seconds=seconds), rows)
 
 
-def _inner_folds(inner: Split, table: pd.DataFrame) -> tuple[list[tuple[Index, Index]], str]:
-    n_units = len(table) if inner.kind == "blocks" else int(table[str(inner.groups)].nunique())
+def _inner_folds(inner: Split, rows: TimedRows) -> tuple[list[tuple[Index, Index]], str]:
+    n_units = len(rows.samples) if inner.kind == "blocks" else int(rows.samples[str(inner.groups)].nunique())
     inner = replace(inner, n=min(inner.n or N_INNER, n_units))
-    return list(inner.split(table)), inner.describe()
+    return list(inner.split(rows)), inner.describe()
 
 
 def _exchangeable(responses: Responses, test: Side) -> npt.NDArray[Any]:

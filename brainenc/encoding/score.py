@@ -108,8 +108,9 @@ def score_layers(
     Raises
     ------
     InputError
-        When ids do not match, stimulus rows meet scans, features hold NaN, the split does not fit the samples, the penalty of a time
-        series would be chosen by leave-one-out or GCV, or the encoder fails (its own error is the cause).
+        When ids do not match, stimulus rows meet scans, features hold NaN, the split does not fit the samples, epochs of both sides overlap
+        in time, the penalty of a time series (or of such epochs) would be chosen by leave-one-out or GCV, or the encoder fails (its own error
+        is the cause).
 
     Warns
     -----
@@ -133,7 +134,7 @@ def score_layers(
     names = _check(split, metric, aggregate, average, {"permutations": permutations, "bootstrap": bootstrap}, seed, encoder)
     subjects = [prepare(name, one, split, layers, average) for name, one in people.items()]
     _check_folds(subjects, aggregate)
-    check_series(encoder, [subject.name for subject in subjects if subject.responses.is_time_series])
+    check_series(encoder, [subject.name for subject in subjects if subject.responses.is_time_series or subject.crowded])
     warn_before(subjects, aggregate)
     limits, status = ceiling_of(ceiling, subjects)
     groups = share(subjects, separable=fits_targets_apart(encoder), ordered=goes_by_order(encoder))

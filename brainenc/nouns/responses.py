@@ -20,6 +20,7 @@ from brainenc.nouns import persist
 from brainenc.nouns.features import FeatureSpace
 from brainenc.nouns.spaces import ArraySpace, Space
 from brainenc.nouns.tables import as_table, need_column, positions_of, text_ids, unique_ids
+from brainenc.nouns.windows import Windows, windows_of
 
 EVENT_COLUMNS = ("onset", "duration", "stimulus_id", "run")
 
@@ -114,6 +115,17 @@ class Responses:
             return 1.0 / float(self.sampling_rate)
         raise InputError("responses are trials and have no time step", where=f"Responses {self.name!r}", fix="set t_r or sampling_rate")
 
+    def times_in_run(self) -> npt.NDArray[np.float64]:
+        """Return when each row of a time series was recorded (n_samples,), seconds in its run: ``time`` of the samples, else place times step."""
+        if "time" in self.samples.columns:
+            return pd.to_numeric(self.samples["time"], errors="coerce").to_numpy(dtype=np.float64)
+        return np.asarray(_places_in_run(self.samples) * self.step, dtype=np.float64)
+
+    @property
+    def windows(self) -> Windows | None:
+        """The stretch of its run (s) that each row comes from, for epochs with onsets and for time series; None where it is not known."""
+        return windows_of(self)
+
     def where(self, selection: str | None = None, **equals: Any) -> Responses:
         """Return the targets that a selection keeps: ``where(roi="V4")``, ``where("roi == 'V4' and noise_ceiling > 0.3")``.
 
@@ -141,7 +153,7 @@ class Responses:
         index = _some(positions, "samples", self, why)
         samples = self.samples.iloc[index]
         if self.is_time_series and "time" not in samples.columns:
-            samples = samples.assign(time=_places_in_run(self.samples)[index] * self.step)
+            samples = samples.assign(time=self.times_in_run()[index])
         events = self.events
         if events is not None and "run" in samples.columns:
             events = events[events["run"].isin(set(samples["run"]))]

@@ -18,6 +18,7 @@ from brainenc.core.errors import InputError
 from brainenc.core.rng import check_seed, generator
 from brainenc.nouns import persist
 from brainenc.nouns.tables import need_column
+from brainenc.nouns.windows import Windows
 
 Index = npt.NDArray[np.intp]
 
@@ -37,6 +38,7 @@ class Split:
     seed: int | None = None
     label: str | None = None
     force: bool = False
+    seconds: float | None = None
 
     def split(self, X: Any, y: Any = None, groups: Any = None) -> Iterator[tuple[Index, Index]]:
         """Yield (training rows, test rows).
@@ -54,10 +56,13 @@ class Split:
                 fix="use brainenc.split.runs() or .blocks(n, gap), or pass force=True to see the damage",
             )  # fmt: skip
         n_rows, units = self._units(X, groups)
+        windows = self._windows(X)
         for test in self._test_masks(units, n_rows):
             train = ~test
             if self.gap:
                 train &= ~_widen(test, self.gap)
+            if windows is not None:
+                train &= windows.touches(windows.take(test), self.seconds or 0.0) == 0
             if not test.any() or not train.any():
                 raise InputError("split leaves a side empty", where=self.describe(), got=f"{int(train.sum())} training, {int(test.sum())} test rows")
             yield np.flatnonzero(train), np.flatnonzero(test)
@@ -99,11 +104,28 @@ class Split:
             "blocks": f"{self.n} contiguous blocks, {self.gap} rows left out on either side",
             "column": f"rows with {self.groups} == {self.label!r} are the test set",
         }
-        return texts[self.kind] + (" (forced on a time series)" if self.force else "")
+        return texts[self.kind] + self._distance() + (" (forced)" if self.force else "")
 
     def save(self, path: str | Path) -> Path:
         """Write to one ``.npz``; `brainenc.read` gets it back."""
         return persist.save(self, path)
+
+    def _distance(self) -> str:
+        if self.seconds is None:
+            return ""
+        return f", training rows within {self.seconds:g} s of a test row left out" if self.seconds else ", training windows that overlap a test window left out"
+
+    def _windows(self, X: Any) -> Windows | None:
+        """Return when the rows were recorded, where training rows near test rows are to be left out."""
+        if self.seconds is None:
+            return None
+        windows = getattr(X, "windows", None)
+        if not isinstance(windows, Windows):
+            raise InputError(
+                "a gap in seconds needs to know when each row was recorded", where=self.describe(), got=type(X).__name__,
+                expected="a time series, or epochs: Responses with times of the targets and onsets (s) of the samples", fix="give the gap in rows: gap=",
+            )  # fmt: skip
+        return windows
 
     def _units(self, X: Any, groups: Any) -> tuple[int, npt.NDArray[Any]]:
         table = getattr(X, "samples", X)
@@ -162,7 +184,7 @@ def images(test: float = 0.2, seed: int = 0, *, n: int = 1, groups: str = "stimu
     groups : str
         Column that names the image.
     force : bool
-        Allow it on a time series (it inflates scores there).
+        Allow it on a time series, and on epochs that overlap in time (it inflates scores there).
     """
     if not 0 < test < 1:
         raise InputError("test must be a share between 0 and 1", where="split.images", got=test)
@@ -179,19 +201,33 @@ def runs(groups: str = "run", *, n: int | None = None) -> Split:
     return Split("runs" if n is None else "kfold", n=None if n is None else _folds(n, 2), groups=groups)
 
 
-def blocks(n: int = 5, gap: int = 0) -> Split:
-    """Contiguous blocks of a time series; ``gap`` rows on either side of a test block belong to neither side.
+def blocks(n: int = 5, gap: int = 0, *, seconds: float | None = None, force: bool = False) -> Split:
+    """Contiguous blocks of a time series or of epochs in the order of their events; what lies close to a test block belongs to neither side.
 
-    Make the gap at least as long as the delays or the haemodynamic response, in rows.
+    Parameters
+    ----------
+    n : int
+    gap : int
+        Rows left out on either side of a test block: at least the delays or the haemodynamic response.
+    seconds : float, optional
+        Also leave out training rows whose window (of an epoch: from its first to its last sample) overlaps a test window of the same run
+        (0), or comes so many seconds close to one, whatever the order of the rows.
+    force : bool
+        Allow epochs on both sides to overlap (it inflates scores).
     """
     if isinstance(gap, bool) or gap < 0:
         raise InputError("gap counts rows and cannot be negative", where="split.blocks", got=gap)
-    return Split("blocks", n=_folds(n, 2), gap=int(gap))
+    if seconds is not None and (isinstance(seconds, bool) or not np.isfinite(seconds) or seconds < 0):
+        raise InputError("a distance in seconds cannot be negative", where="split.blocks, seconds", got=seconds)
+    return Split("blocks", n=_folds(n, 2), gap=int(gap), seconds=None if seconds is None else float(seconds), force=force)
 
 
-def column(name: str = "split", test: str = "test") -> Split:
-    """Use the data set's own partition: rows whose column ``name`` equals ``test`` are the test set."""
-    return Split("column", groups=name, label=str(test))
+def column(name: str = "split", test: str = "test", *, force: bool = False) -> Split:
+    """Use the data set's own partition: rows whose column ``name`` equals ``test`` are the test set.
+
+    ``force`` allows epochs of both sides to overlap in time.
+    """
+    return Split("column", groups=name, label=str(test), force=force)
 
 
 def _folds(n: int, least: int) -> int:
