@@ -7,9 +7,12 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
+from brainenc.core.errors import InputError
 from brainenc.datasets.places import Unit, context, resolve
 from brainenc.datasets.read_responses import check_shown
-from brainenc.datasets.recording_spec import RecordingsSpec, StepsSpec
+from brainenc.datasets.recording_spec import RecordingsSpec, StepsSpec, code_table, is_epochs
 from brainenc.datasets.schema import Manifest
 from brainenc.loaders.band_power import BandPower
 from brainenc.loaders.bids_recordings import read_bids_recordings
@@ -49,17 +52,22 @@ def _steps(spec: StepsSpec) -> Preprocessing:
 
 def _loader(spec: RecordingsSpec, steps: Preprocessing, name: str) -> Callable[[Any, Any], Responses]:
     """Return what takes recordings and their events to responses, with the options of the manifest."""
-    how: dict[str, Any] = {"stimulus": spec.stimulus, "event_id": dict(spec.event_id) or None, "rest": spec.rest, "name": name, "preprocessing": steps}
+    codes = code_table(spec.event_id, "recordings.event_id") or None
+    how: dict[str, Any] = {"stimulus": spec.stimulus, "event_id": codes, "rest": spec.rest, "name": name, "preprocessing": steps}
     how["windows"] = (spec.windows[0], spec.windows[1]) if spec.windows else None
-    if not spec.epochs:
+    if not spec.epochs and not is_epochs(spec):
         return lambda runs, events: load_continuous(runs, events, **how)
-    baseline = (spec.baseline[0], spec.baseline[1]) if spec.baseline else None
-    how |= {"tmin": spec.epochs[0], "tmax": spec.epochs[1], "baseline": baseline, "reject": dict(spec.reject), "decimate": spec.decimate}
+    how |= {"baseline": (spec.baseline[0], spec.baseline[1]) if spec.baseline else None, "decimate": spec.decimate, "where": spec.where}
+    if is_epochs(spec):
+        return lambda path, _: load_epochs(path, units=spec.units, **how)
+    how |= {"tmin": spec.epochs[0], "tmax": spec.epochs[1], "reject": dict(spec.reject)}
     return lambda runs, events: load_epochs(runs, events, **how)
 
 
 def _read_files(manifest: Manifest, spec: RecordingsSpec, folder: Path, unit: Unit, load: Callable[[Any, Any], Responses]) -> Responses:
-    runs = _runs(manifest, spec, folder, unit)
+    if is_epochs(spec):
+        return load(folder / resolve(spec.path, context(manifest, unit), f"{manifest.name}.recordings.path"), None)
+    runs = [_shifted(run, spec.onset_shift) for run in _runs(manifest, spec, folder, unit)]
     out = load(runs, _events(manifest, spec, folder, unit))
     if not spec.regressors:
         return out
@@ -69,9 +77,10 @@ def _read_files(manifest: Manifest, spec: RecordingsSpec, folder: Path, unit: Un
 
 def _runs(manifest: Manifest, spec: RecordingsSpec, folder: Path, unit: Unit) -> list[Recording]:
     if spec.task:
+        tree = folder / resolve(spec.tree, context(manifest, unit), f"{manifest.name}.recordings.tree") if spec.tree else folder
         return read_bids_recordings(
-            folder, subject=str(unit["subject"]), task=spec.task, session=unit.get("session"), runs=spec.runs or None, space=spec.space or None,
-            events=not spec.events, scale=spec.scale,
+            tree, subject=str(unit["subject"]), task=spec.task, session=unit.get("session"), runs=spec.runs or None, space=spec.space or None,
+            events=not spec.events, scale=spec.scale, montage=spec.montage or None,
         )  # fmt: skip
     values, where = context(manifest, unit), f"{manifest.name}.recordings.path"
     return [
@@ -82,6 +91,16 @@ def _runs(manifest: Manifest, spec: RecordingsSpec, folder: Path, unit: Unit) ->
         )  # fmt: skip
         for run in spec.runs or ("",)
     ]
+
+
+def _shifted(run: Recording, shift: float) -> Recording:
+    """Return the run with the onsets of its table of events moved by so many seconds."""
+    if not shift:
+        return run
+    if run.events is None or "onset" not in run.events:
+        raise InputError("onset_shift moves the onsets of a table of events", where=f"run {run.run}", got="none beside the recording")
+    onset = pd.to_numeric(run.events["onset"], errors="coerce") + shift
+    return replace(run, events=run.events.assign(onset=onset), provenance={**run.provenance, "onset_shift": shift})
 
 
 def _events(manifest: Manifest, spec: RecordingsSpec, folder: Path, unit: Unit) -> Any:

@@ -19,6 +19,7 @@ __all__ = ["list_keys", "read_array", "read_image", "read_json", "read_table", "
 
 HDF5 = (".h5", ".hdf5", ".hdf", ".hf5")
 ARRAYS = (".npy", ".npz", *HDF5, ".mat", ".csv", ".tsv", ".txt")
+EPOCH_FILES = ("-epo.fif", "_epo.fif", "-epo.fif.gz", "_epo.fif.gz")  # of mne
 
 
 def read_array(

@@ -13,7 +13,7 @@ import pandas as pd
 from brainenc.core.checks import examples, one_of
 from brainenc.core.errors import DataError, InputError, NotFoundError
 from brainenc.io.readers import read_json, read_table
-from brainenc.loaders.channels import hemisphere, shafts
+from brainenc.loaders.channels import channel_table, hemisphere, shafts
 from brainenc.loaders.recordings import Recording, read_recording
 
 DATATYPES = ("eeg", "ieeg", "meg")
@@ -33,7 +33,7 @@ _SHORTER = 1.0  # seconds by which a file may be shorter than its side file says
 
 def read_bids_recordings(
     root: str | Path, *, subject: str, task: str, session: str | None = None, runs: Sequence[Any] | None = None, datatype: str | None = None,
-    space: str | None = None, events: bool = True, scale: float = 1.0, entities: Mapping[str, str] | None = None,
+    space: str | None = None, events: bool = True, scale: float = 1.0, montage: str | None = None, entities: Mapping[str, str] | None = None,
 ) -> list[Recording]:  # fmt: skip
     """Read all runs of one subject and task: signals through mne, everything else from the tables beside them.
 
@@ -53,6 +53,8 @@ def read_bids_recordings(
         Whether every run must have an ``events.tsv``.
     scale : float
         Signals are multiplied by it, where a header states other units than the file holds.
+    montage : str, optional
+        A standard montage of mne for EEG channels (upper and lower case alike) where the tree has no table of electrodes.
     entities : mapping, optional
         Further key-value pairs of the names, ``{"acq": "clinical"}``.
 
@@ -90,7 +92,7 @@ def read_bids_recordings(
     out = []
     for path, names, kind in found:
         label: Any = _label(names.get("run", "1"))
-        out.append(_read(base, path, names, kind, f"{names.get('ses')}/{label}" if several else label, space, events, scale))
+        out.append(_read(base, path, names, kind, f"{names.get('ses')}/{label}" if several else label, space, events, scale, montage))
     return out
 
 
@@ -182,7 +184,7 @@ def _chosen(found: list[tuple[Path, dict[str, str], str]], runs: Sequence[Any], 
 
 
 def _read(
-    base: Path, path: Path, names: Mapping[str, str], kind: str, label: Any, space: str | None, events: bool, scale: float
+    base: Path, path: Path, names: Mapping[str, str], kind: str, label: Any, space: str | None, events: bool, scale: float, montage: str | None
 ) -> Recording:  # fmt: skip
     stem = path.name[: path.name.rindex(f"_{kind}.")]
     sides = _side_facts(base, path, kind)
@@ -197,6 +199,8 @@ def _read(
         if kind == "eeg":
             positions, frame = _in_head(positions, frame)
         channels = _placed(channels, positions, places[0])
+    elif montage is not None:
+        channels = _on_montage(channels, montage, path)
     raw = bare.raw
     raw.set_channel_types({one: t for one, t in zip(channels["channel"], channels["type"], strict=True) if t}, on_unit_change="ignore", verbose="error")
     raw.info["bads"] = bads
@@ -256,6 +260,22 @@ def _placed(channels: pd.DataFrame, positions: pd.DataFrame, where: Path) -> pd.
     out = channels.assign(**{axis: own[axis].to_numpy(dtype=np.float64) for axis in "xyz"}, **{one: own[one].to_numpy(dtype=object) for one in extra})
     parts = shafts(out["channel"])
     return out.assign(shaft=parts["shaft"].to_numpy(), number=parts["number"].to_numpy(), hemi=hemisphere(out["x"]))
+
+
+def _on_montage(channels: pd.DataFrame, montage: str, where: Path) -> pd.DataFrame:
+    """Return EEG channels at the places of a standard montage, in mne's head frame; an EEG channel that it does not know is an error."""
+    import mne
+
+    rows = np.flatnonzero(channels["type"] == "eeg")
+    info = mne.create_info(list(channels["channel"].iloc[rows]), 1.0, "eeg")
+    known = {name.lower() for name in mne.channels.make_standard_montage(montage).ch_names}
+    lost = [name for name in info["ch_names"] if name.lower() not in known]
+    if lost:
+        raise InputError("montage does not know these channels", where=where, got=examples(lost), fix="say in channels.tsv which are EOG or MISC")
+    info.set_montage(montage, match_case=False, verbose="error")
+    out = channels.copy()
+    out.loc[out.index[rows], ["x", "y", "z"]] = channel_table(info)[["x", "y", "z"]].to_numpy()
+    return out
 
 
 def _in_head(positions: pd.DataFrame, frame: str) -> tuple[pd.DataFrame, str]:

@@ -12,26 +12,28 @@ import pandas as pd
 
 from brainenc.core.checks import examples
 from brainenc.core.errors import DataError, InputError
-from brainenc.io.paths import read_errors
+from brainenc.core.selection import select
+from brainenc.io.paths import check_budget, existing_file, read_errors
+from brainenc.io.readers import EPOCH_FILES
 from brainenc.loaders.band_power import window_means
 from brainenc.loaders.channels import channel_table, field_units, pick_channels, targets_and_space
 from brainenc.loaders.preprocessing import Prepared, Preprocessing, check_units, prepare
-from brainenc.loaders.recording_events import events_of
+from brainenc.loaders.recording_events import events_of, names_of_codes
 from brainenc.loaders.recordings import Recording, as_recordings
 from brainenc.nouns.responses import Responses
 from brainenc.nouns.stimuli import StimulusSet
 from brainenc.nouns.tables import positions_of, text_ids
 
 Window = tuple[float, float]
-EPOCH_FILES = ("-epo.fif", "_epo.fif", "-epo.fif.gz", "_epo.fif.gz")
+_BLOCK = 2**22  # numbers of given epochs in memory at a time
 
 
 def load_epochs(
     source: Any, events: Any = None, *,
     tmin: float | None = None, tmax: float | None = None, preprocessing: Preprocessing | None = None, stimulus: str = "auto",
-    event_id: Mapping[str, Any] | None = None, rest: Sequence[str] = (), stimuli: StimulusSet | None = None, baseline: Window | None = None,
-    reject: Mapping[str, float] | None = None, flat: Mapping[str, float] | None = None, decimate: int = 1, windows: Window | None = None,
-    name: str = "subject",
+    event_id: Mapping[str, Any] | None = None, rest: Sequence[str] = (), where: str = "", stimuli: StimulusSet | None = None,
+    baseline: Window | None = None, reject: Mapping[str, float] | None = None, flat: Mapping[str, float] | None = None, decimate: int = 1,
+    windows: Window | None = None, units: str = "", name: str = "subject",
 ) -> Responses:  # fmt: skip
     """Cut recordings into epochs: one row a trial, one column a (channel, time) pair.
 
@@ -39,7 +41,7 @@ def load_epochs(
     ----------
     source : path, mne Raw, Recording or a sequence of them (runs); or mne Epochs or a ``-epo.fif`` file
         Anything that `read_recording` opens without arguments can be given as a path. Epochs are taken as they are (ICA, autoreject applied or
-        not): only channels, baseline, decimation and windows still apply to them.
+        not): only channels, where, baseline, decimation and windows still apply to them. A file is read some epochs at a time.
     events : optional
         A table or path (see `load_events`), an array of mne, ``"annotations"``, the name of a stim channel, a list with one of these a run, or
         None: the recording's own table, else its annotations, else its only stim channel. A table of several runs needs the column ``run``.
@@ -49,6 +51,8 @@ def load_epochs(
         Steps on the continuous signal before it is cut; none where not given.
     stimulus, event_id, rest
         As in `load_events`.
+    where : str
+        Selects events by their columns (of given epochs: by their metadata), ``"trial_type != 'catch'"``; others are left out and counted.
     stimuli : StimulusSet, optional
         The stimuli that may occur; an event that names another one is an error.
     baseline : (float, float), optional
@@ -60,6 +64,8 @@ def load_epochs(
         Keep each n-th time; refused without a low-pass below half of the new rate.
     windows : (length, step), optional
         Means over sliding windows, in seconds.
+    units : str
+        What the values of given epochs are where they are volts and tesla no more (z-scores): they are then taken as they are.
     name : str
 
     Returns
@@ -88,10 +94,13 @@ def load_epochs(
         if events is not None or tmin is not None or tmax is not None or set(steps.describe()) - {"channels", "bads", "units"} or any(limits.values()):
             fix = "give the continuous recording for events, times, limits and steps other than channels"
             raise InputError("epochs are cut already", where="load_epochs", fix=fix)
-        return _from_epochs(given, steps, how, stimuli, baseline, decimate, windows, name)
+        return _from_epochs(given, steps, how | {"where": where}, stimuli, baseline, decimate, windows, units, name)
+    if units:
+        raise InputError("units are of epochs that are given", where="load_epochs", got=units, fix="mend those of a recording with read_recording(…, scale=)")
     if tmin is None or tmax is None or not (np.isfinite([tmin, tmax]).all() and tmin < tmax):
         raise InputError("epochs need a start and an end", where="load_epochs", expected="tmin < tmax in seconds", got=f"{tmin} to {tmax}")
     runs = as_recordings(source)
+    how |= {"where": where}
     parts = [_cut(one, listed, steps, how, (float(tmin), float(tmax)), baseline, limits) for one, listed in zip(runs, _per_run(events, runs), strict=True)]
     first = parts[0]
     _same_channels([part.prepared for part in parts], runs)
@@ -182,7 +191,11 @@ def _cut(
     run: Recording, events: Any, steps: Preprocessing, how: Mapping[str, Any], span: Window, baseline: Window | None, limits: Mapping[str, Mapping[str, float]]
 ) -> _Part:
     """Return the epochs of one run: those wholly inside the recording, without gaps, within the limits."""
-    table, record = events_of(run, events, how)  # first, since it is cheap and often wrong
+    table, record = events_of(run, events, {key: value for key, value in how.items() if key != "where"})  # first, since it is cheap and often wrong
+    if how["where"]:
+        chosen = select(table, how["where"])
+        record["n_not_where"] = len(table) - len(chosen)
+        table = table.iloc[chosen].reset_index(drop=True)
     prepared = prepare(run, steps)
     rate, n = prepared.rate, prepared.data.shape[1]
     offsets = np.arange(int(np.rint(span[0] * rate)), int(np.rint(span[1] * rate)) + 1)
@@ -252,6 +265,14 @@ def _finish(
     stimuli: StimulusSet | None, name: str, facts: dict[str, Any],
 ) -> Responses:  # fmt: skip
     """Thin out times, name the columns and wrap."""
+    values, times = _thinned(values, times, prepared, decimate, windows)
+    return _wrapped(values, times, samples, prepared, stimuli, name, facts | {"decimate": decimate, "windows": None if windows is None else list(windows)})
+
+
+def _thinned(
+    values: npt.NDArray[Any], times: npt.NDArray[np.float64], prepared: Prepared, decimate: int, windows: Window | None
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64]]:
+    """Return every n-th time, or means over windows, of epochs (n_epochs, n_channels, n_times)."""
     if not isinstance(decimate, int) or decimate < 1:
         raise InputError("decimate is a whole number from 1", where="load_epochs", got=decimate)
     if decimate > 1:
@@ -263,12 +284,16 @@ def _finish(
             )
         start = -int(np.rint(times[0] * prepared.rate)) % decimate  # keep time 0 where it is there
         values, times = values[:, :, start::decimate], times[start::decimate]
-    if windows is not None:
-        values, times = window_means(values, times, *windows)
+    return window_means(values, times, *windows) if windows is not None else (values, times)
+
+
+def _wrapped(
+    values: npt.NDArray[Any], times: npt.NDArray[np.float64], samples: pd.DataFrame, prepared: Prepared, stimuli: StimulusSet | None, name: str,
+    facts: dict[str, Any],
+) -> Responses:  # fmt: skip
     _check_stimuli(samples, stimuli, name)
     samples = samples.assign(repeat=samples.groupby("stimulus_id", sort=False).cumcount() + 1)
     targets, space = targets_and_space(prepared.channels, times)
-    facts |= {"decimate": decimate, "windows": None if windows is None else list(windows)}
     return Responses(values.reshape(len(values), -1), samples, targets, space, units=prepared.units, name=name, provenance=facts)
 
 
@@ -279,44 +304,72 @@ def _given_epochs(source: Any) -> Any:
         if str(source).endswith(EPOCH_FILES):
             import mne
 
-            with read_errors(source):
-                return mne.read_epochs(source, preload=True, proj=False, verbose="error")
+            path = existing_file(source)
+            with read_errors(path):
+                return mne.read_epochs(path, preload=False, proj=False, verbose="error")
     return None
 
 
 def _from_epochs(
     epochs: Any, steps: Preprocessing, how: Mapping[str, Any], stimuli: StimulusSet | None, baseline: Window | None, decimate: int, windows: Window | None,
-    name: str,
+    units: str, name: str,
 ) -> Responses:  # fmt: skip
+    """Return given epochs, read, baselined and thinned out some at a time."""
     table = channel_table(epochs.info)
     bads = set(epochs.info["bads"]) | set(steps.bads)
     rows = np.array([i for i in pick_channels(table, steps.channels, f"epochs {name!r}") if table["channel"][i] not in bads], dtype=np.intp)
     if not len(rows):
         raise InputError("all channels are bad", where=f"epochs {name!r}", got=examples(sorted(bads)))
-    channels = table.iloc[rows].reset_index(drop=True)
-    data = np.asarray(epochs.get_data(picks=rows, copy=True, verbose="error"), dtype=np.float64)
-    if not len(data) or not np.isfinite(data).all():
-        raise DataError("epochs are empty or hold missing values", where=f"epochs {name!r}", got=f"shape {data.shape}", fix="drop them: epochs.drop(…)")
-    samples, ids = _epoch_samples(epochs, how)
-    times = np.asarray(epochs.times, dtype=np.float64)
-    window = _baseline_columns(times, baseline)
-    if steps.units == "check":
-        check_units(data.transpose(1, 0, 2).reshape(len(rows), -1), channels, f"epochs {name!r}")
-    factors, units = field_units(list(channels["type"]))
-    data *= factors[:, None]
-    data = (data if window is None else data - data[:, :, window].mean(axis=2, keepdims=True)).astype(np.float32)
-    kept = np.flatnonzero(ids.notna())
+    if not len(epochs.events):
+        raise DataError("epochs are empty", where=f"epochs {name!r}", got="none of them is left")
+    samples, ids, n_not_where = _epoch_samples(epochs, how)
+    channels, kept = table.iloc[rows].reset_index(drop=True), np.flatnonzero(ids.notna())
+    factors, known = (np.ones(len(rows)), units) if units else field_units(list(channels["type"]))
+    nothing = np.empty((0, 0))
+    prepared = Prepared(nothing, float(epochs.info["sfreq"]), channels, np.zeros(0, dtype=bool), known, float(epochs.info["lowpass"]), {"bads": sorted(bads)})
+    checked = steps.units == "check" and not units
+    values, times = _read_given(epochs, kept, rows, prepared, factors, baseline, decimate, windows, f"epochs {name!r}", checked)
     samples = samples.iloc[kept].assign(stimulus_id=text_ids(ids.iloc[kept], "stimulus_id")).reset_index(drop=True)
-    prepared = Prepared(data[0], float(epochs.info["sfreq"]), channels, np.zeros(0, dtype=bool), units, float(epochs.info["lowpass"]), {"bads": sorted(bads)})
     applied = {"class": type(epochs).__name__, "baseline": epochs.baseline, "highpass": float(epochs.info["highpass"]), "lowpass": prepared.lowpass}
     dropped = pd.Series([reason for log in epochs.drop_log for reason in log if reason != "IGNORED"], dtype=object).value_counts()
-    facts = {"given": applied, "dropped_before": {str(k): int(v) for k, v in dropped.items()}, "n_other": int(len(ids) - len(kept))}
-    facts |= {"preprocessing": steps.describe(), "baseline": None if baseline is None else list(baseline), "frame": "head"}
-    return _finish(data[kept], times, samples, prepared, decimate, windows, stimuli, name, facts)
+    facts = {"given": applied, "dropped_before": {str(k): int(v) for k, v in dropped.items()}, "n_other": int(len(ids) - len(kept) - n_not_where)}
+    facts |= {"n_not_where": n_not_where, "preprocessing": steps.describe(), "baseline": None if baseline is None else list(baseline), "frame": "head"}
+    facts |= {"decimate": decimate, "windows": None if windows is None else list(windows)}
+    return _wrapped(values, times, samples, prepared, stimuli, name, facts)
 
 
-def _epoch_samples(epochs: Any, how: Mapping[str, Any]) -> tuple[pd.DataFrame, pd.Series]:
-    """Return the samples of given epochs and their stimulus ids, None where an event is not asked for."""
+def _read_given(
+    epochs: Any, kept: npt.NDArray[np.intp], rows: npt.NDArray[np.intp], prepared: Prepared, factors: npt.NDArray[np.float64], baseline: Window | None,
+    decimate: int, windows: Window | None, where: str, checked: bool,
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:  # fmt: skip
+    """Return the kept epochs (n_epochs, n_channels, n_times) in 32 bits and their times."""
+    times = np.asarray(epochs.times, dtype=np.float64)
+    window = _baseline_columns(times, baseline)
+    _, left = _thinned(np.zeros((1, 1, len(times))), times, prepared, decimate, windows)
+    check_budget(4 * len(kept) * len(rows) * len(left), where)
+    out = np.empty((len(kept), len(rows), len(left)), dtype=np.float32)
+    step = max(1, _BLOCK // (len(rows) * len(times)))
+    low, high = np.full(len(rows), np.inf), np.full(len(rows), -np.inf)
+    for start in range(0, len(kept), step):
+        some = kept[start : start + step]
+        with read_errors(where):
+            data = np.asarray(epochs.get_data(picks=rows, item=some, copy=True, verbose="error"), dtype=np.float64)
+        if data.shape[0] != len(some) or not np.isfinite(data).all():
+            raise DataError("epochs hold missing values", where=where, got=f"in epochs {start} to {start + len(some) - 1}", fix="drop them: epochs.drop(…)")
+        if checked:
+            check_units(data.transpose(1, 0, 2).reshape(len(rows), -1), prepared.channels, where)
+        low, high = np.minimum(low, data.min(axis=(0, 2))), np.maximum(high, data.max(axis=(0, 2)))
+        data *= factors[:, None]
+        if window is not None:
+            data -= data[:, :, window].mean(axis=2, keepdims=True)
+        out[start : start + len(some)], _ = _thinned(data, times, prepared, decimate, windows)
+    if (low == high).any():
+        raise DataError("channels never change", where=where, got=examples(prepared.channels["channel"][low == high], 8), fix="name them in bads=")
+    return out, left
+
+
+def _epoch_samples(epochs: Any, how: Mapping[str, Any]) -> tuple[pd.DataFrame, pd.Series, int]:
+    """Return the samples of given epochs, their stimulus ids (None where an event is not asked for), and how many ``where`` leaves out."""
     names = {code: label for label, code in epochs.event_id.items()}
     samples = pd.DataFrame({"event": [names[code] for code in epochs.events[:, 2]], "sample": epochs.events[:, 0]})
     if epochs.metadata is not None:
@@ -325,13 +378,19 @@ def _epoch_samples(epochs: Any, how: Mapping[str, Any]) -> tuple[pd.DataFrame, p
     column = how["stimulus"] if how["stimulus"] != "auto" else ("stimulus_id" if "stimulus_id" in samples else "event")
     if column not in samples:
         raise InputError(f"epochs have no column {column!r}", where="metadata of epochs", expected=examples(samples.columns, 12))
-    ids = pd.Series(text_ids(samples[column], column), dtype=object)
+    chosen = np.ones(len(samples), dtype=bool)
+    if how["where"]:
+        chosen[:] = False
+        chosen[select(samples, how["where"])] = True
+    named = samples[column].notna().to_numpy()
+    ids = pd.Series(None, index=samples.index, dtype=object)
+    ids[named & chosen] = np.asarray(text_ids(samples.loc[named & chosen, column], column), dtype=object)
     if how["event_id"] is not None:
-        ids = ids.map({str(code): str(label) for label, code in how["event_id"].items()})
-    ids = ids.where(~ids.isin([str(one) for one in how["rest"]]), None)
+        ids = ids.map(names_of_codes(how["event_id"]))
+    ids = ids.where(~ids.isin([str(one) for one in how["rest"]]) & ids.notna(), None)
     if not ids.notna().any():
         raise InputError("no epoch is left", where=f"column {column!r}", got=examples(pd.unique(samples[column])))
-    return samples, ids
+    return samples, ids, int((~chosen).sum())
 
 
 def _per_run(events: Any, runs: Sequence[Recording]) -> list[Any]:

@@ -11,11 +11,13 @@ import pandas as pd
 
 from brainenc.core.checks import examples
 from brainenc.core.errors import DataError, InputError, NotFoundError
+from brainenc.io.paths import existing_file, read_errors
 from brainenc.io.readers import read_table
 from brainenc.loaders.recordings import Recording
 from brainenc.nouns.tables import text_ids
 
 STIMULUS_COLUMNS = ("stimulus_id", "stim_id", "stim_file", "stimulus", "trial_type", "condition", "description", "value")
+EVENT_FILES = ("-eve.fif", "_eve.fif", "-eve.fif.gz", "_eve.fif.gz", ".eve")
 NO_STIMULI = ("bad", "edge", "new segment", "boundary")
 
 
@@ -34,7 +36,7 @@ def load_events(
         The column that names the stimulus; ``"auto"`` takes the first of stimulus_id, stim_id, stim_file, stimulus, trial_type, condition,
         description, value.
     event_id : mapping, optional
-        Stimulus ids to what the column holds, ``{"house": 1, "face": 2}``; other events are left out and counted.
+        Stimulus ids to what the column holds, ``{"house": 1, "face": [2, 3]}``; other events are left out and counted.
     rest : sequence of str
         Stimuli that are no stimuli; their events are left out and counted, as are events without a name.
     run : object, optional
@@ -69,7 +71,7 @@ def load_events(
     record: dict[str, Any] = {"stimulus": column, "n_events": len(table), "n_without_stimulus": int(unnamed.sum()), "n_other": 0}
     other = np.zeros(len(table), dtype=bool)
     if event_id is not None:
-        known = {str(code): str(name) for name, code in event_id.items()}
+        known = names_of_codes(event_id)
         other = ~unnamed & ~labels.isin(list(known)).to_numpy()
         labels = labels.map(known)
         record["n_other"] = int(other.sum())
@@ -92,11 +94,27 @@ def load_events(
     return out.sort_values("onset", kind="stable", ignore_index=True), record
 
 
+def names_of_codes(event_id: Mapping[str, Any]) -> dict[str, str]:
+    """Return the stimulus id of each code as text; a stimulus may have several codes, a code only one stimulus.
+
+    Examples
+    --------
+    >>> names_of_codes({"house": 1, "face": [2, 3]})
+    {'1': 'house', '2': 'face', '3': 'face'}
+    """
+    found: dict[str, str] = {}
+    for name, codes in event_id.items():
+        for code in codes if isinstance(codes, list | tuple) else [codes]:
+            if found.setdefault(str(code), str(name)) != str(name):
+                raise InputError("a code stands for two stimuli", where="event_id", got=f"{code}: {found[str(code)]!r} and {name!r}")
+    return found
+
+
 def events_of(recording: Recording, events: Any, how: Mapping[str, Any]) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Return the events of one run in normal form, from what the caller named or from the recording itself.
 
-    ``events`` is a table, a path, an array of mne (sample, 0, code), ``"annotations"``, the name of a stim channel, or None: then the recording's
-    own table, else its annotations, else its only stim channel.
+    ``events`` is a table, a path (of a table, or of events as mne writes them: ``-eve.fif``), an array of mne (sample, 0, code), ``"annotations"``, the
+    name of a stim channel, or None: then the recording's own table, else its annotations, else its only stim channel.
     """
     chosen, kind = _source(recording, events)
     table, record = load_events(chosen, run=recording.run, sampling_rate=recording.sampling_rate, **how)
@@ -135,6 +153,8 @@ def _source(recording: Recording, events: Any) -> tuple[Any, str]:
     if isinstance(events, str | Path):
         if isinstance(events, str) and Path(events).suffix == "":
             raise NotFoundError(f"no stim channel {events!r}", where=f"run {recording.run}", expected=f"annotations or {examples(stim, 8)}")
+        if str(events).endswith(EVENT_FILES):
+            return _mne_events(raw, _read_mne_events(events)), Path(events).name
         return events, Path(events).name
     raise InputError("not events", expected="a table, a path, an array of mne, 'annotations' or a stim channel", got=type(events).__name__)
 
@@ -153,6 +173,14 @@ def _stim_events(raw: Any, channel: str) -> pd.DataFrame:
     # a code may last a single sample, and 0 is rest
     found = mne.find_events(raw, stim_channel=channel, shortest_event=1, consecutive=True, initial_event=True, verbose="error")
     return _mne_events(raw, found)
+
+
+def _read_mne_events(path: str | Path) -> np.ndarray:
+    import mne
+
+    source = existing_file(path)
+    with read_errors(source):
+        return np.asarray(mne.read_events(source, verbose="error"))
 
 
 def _mne_events(raw: Any, events: np.ndarray) -> pd.DataFrame:
