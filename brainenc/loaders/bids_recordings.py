@@ -54,7 +54,8 @@ def read_bids_recordings(
     scale : float
         Signals are multiplied by it, where a header states other units than the file holds.
     montage : str, optional
-        A standard montage of mne for EEG channels (upper and lower case alike) where the tree has no table of electrodes.
+        A standard montage of mne for EEG channels (upper and lower case alike) where the tree has no table of electrodes; those that it does not know
+        have no position and are named in the provenance.
     entities : mapping, optional
         Further key-value pairs of the names, ``{"acq": "clinical"}``.
 
@@ -192,7 +193,7 @@ def _read(
     _check_length(bare, sides, path)
     table = path.parent / f"{stem}_channels.tsv"
     channels, bads = _channels(bare, table if table.is_file() else None, kind, path)
-    frame = "head"
+    frame, lost = "head", []
     places = _electrodes(path.parent, names, space)
     if places is not None:
         positions, frame = read_electrodes(*places)
@@ -200,7 +201,7 @@ def _read(
             positions, frame = _in_head(positions, frame)
         channels = _placed(channels, positions, places[0])
     elif montage is not None:
-        channels = _on_montage(channels, montage, path)
+        channels, lost = _on_montage(channels, montage)
     raw = bare.raw
     raw.set_channel_types({one: t for one, t in zip(channels["channel"], channels["type"], strict=True) if t}, on_unit_change="ignore", verbose="error")
     raw.info["bads"] = bads
@@ -213,6 +214,7 @@ def _read(
         "line_frequency": sides.get("PowerLineFrequency"),
         "bads": bads,
         **{key: names[key] for key in ("sub", "ses", "task") if key in names},
+        **({"montage": montage, "without_position": lost} if places is None and montage is not None else {}),
     }
     return replace(bare, channels=channels, events=read_table(listed) if events else None, provenance=facts)
 
@@ -262,20 +264,17 @@ def _placed(channels: pd.DataFrame, positions: pd.DataFrame, where: Path) -> pd.
     return out.assign(shaft=parts["shaft"].to_numpy(), number=parts["number"].to_numpy(), hemi=hemisphere(out["x"]))
 
 
-def _on_montage(channels: pd.DataFrame, montage: str, where: Path) -> pd.DataFrame:
-    """Return EEG channels at the places of a standard montage, in mne's head frame; an EEG channel that it does not know is an error."""
+def _on_montage(channels: pd.DataFrame, montage: str) -> tuple[pd.DataFrame, list[str]]:
+    """Return EEG channels at the places of a standard montage, in mne's head frame, and those that it does not know."""
     import mne
 
     rows = np.flatnonzero(channels["type"] == "eeg")
     info = mne.create_info(list(channels["channel"].iloc[rows]), 1.0, "eeg")
-    known = {name.lower() for name in mne.channels.make_standard_montage(montage).ch_names}
-    lost = [name for name in info["ch_names"] if name.lower() not in known]
-    if lost:
-        raise InputError("montage does not know these channels", where=where, got=examples(lost), fix="say in channels.tsv which are EOG or MISC")
-    info.set_montage(montage, match_case=False, verbose="error")
+    info.set_montage(montage, match_case=False, on_missing="ignore", verbose="error")
+    found = channel_table(info)
     out = channels.copy()
-    out.loc[out.index[rows], ["x", "y", "z"]] = channel_table(info)[["x", "y", "z"]].to_numpy()
-    return out
+    out.loc[out.index[rows], ["x", "y", "z"]] = found[["x", "y", "z"]].to_numpy()
+    return out, list(found.loc[found["x"].isna(), "channel"])
 
 
 def _in_head(positions: pd.DataFrame, frame: str) -> tuple[pd.DataFrame, str]:

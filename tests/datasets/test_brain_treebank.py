@@ -1,4 +1,4 @@
-"""Brain Treebank from a miniature with the real names, keys and types: 42 s of ten electrodes, a paused film and its transcript."""
+"""Brain Treebank from a miniature with the real names, keys and types: 36 s of ten electrodes, a paused film and its transcript."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def write_tables(root):
 def film(tmp_path, rng, shrunk):
     """Electrodes in microvolts as 64-bit numbers, one data set each, and one more than there are labels."""
     write_tables(tmp_path)
-    signals = 30 * rng.standard_normal((len(LABELS), 42 * RATE)).cumsum(axis=1) / 40 + 10 * rng.standard_normal((len(LABELS), 42 * RATE))
+    signals = 30 * rng.standard_normal((len(LABELS), 36 * RATE)).cumsum(axis=1) / 40 + 10 * rng.standard_normal((len(LABELS), 36 * RATE))
     with h5py.File(tmp_path / "sub_3_trial000.h5", "w") as file:
         group = file.create_group("data")
         for i, signal in enumerate(signals):
@@ -159,7 +159,7 @@ def test_variants(film):
     power = be.load(manifest, "3", session="000", variant="high_gamma").responses
     assert power.units == "dB" and power.values.shape == be.load(manifest, "3", session="000").responses.values.shape
     stimuli, series = be.load(manifest, "3", session="000", variant="film")
-    assert series.is_time_series and series.sampling_rate == 100 and series.values.shape == (4200, 5) and list(stimuli.table["text"])[:2] == ["It", "was"]
+    assert series.is_time_series and series.sampling_rate == 100 and series.values.shape == (3600, 5) and list(stimuli.table["text"])[:2] == ["It", "was"]
     np.testing.assert_allclose(series.events["onset"], on_recording(np.array(STARTS)[KEPT]), atol=1 / RATE)
     place = {name: signals[i] for i, name in enumerate(NAMES)}
     one = mne.filter.notch_filter(place["F3c2"] - (place["F3c1"] + place["F3c3"]) / 2, RATE, [60.0], verbose="error")
