@@ -193,7 +193,7 @@ def _read(
     _check_length(bare, sides, path)
     table = path.parent / f"{stem}_channels.tsv"
     channels, bads = _channels(bare, table if table.is_file() else None, kind, path)
-    frame, lost = "head", []
+    frame, lost = "head", list[str]()
     places = _electrodes(path.parent, names, space)
     if places is not None:
         positions, frame = read_electrodes(*places)

@@ -11,21 +11,17 @@ import numpy.typing as npt
 import pandas as pd
 
 from brainenc.core.checks import examples
-from brainenc.core.errors import DataError, InputError
+from brainenc.core.errors import InputError
 from brainenc.core.selection import select
-from brainenc.io.paths import check_budget, existing_file, read_errors
-from brainenc.io.readers import EPOCH_FILES
 from brainenc.loaders.band_power import window_means
-from brainenc.loaders.channels import channel_table, field_units, pick_channels, targets_and_space
-from brainenc.loaders.preprocessing import Prepared, Preprocessing, check_units, prepare
-from brainenc.loaders.recording_events import events_of, names_of_codes
+from brainenc.loaders.channels import targets_and_space
+from brainenc.loaders.epoch_shaping import Shaping, Window, baseline_columns, check_stimuli, thinned, wrapped
+from brainenc.loaders.given_epochs import load_given, open_epochs
+from brainenc.loaders.preprocessing import Prepared, Preprocessing, prepare
+from brainenc.loaders.recording_events import events_of
 from brainenc.loaders.recordings import Recording, as_recordings
 from brainenc.nouns.responses import Responses
 from brainenc.nouns.stimuli import StimulusSet
-from brainenc.nouns.tables import positions_of, text_ids
-
-Window = tuple[float, float]
-_BLOCK = 2**22  # numbers of given epochs in memory at a time
 
 
 def load_epochs(
@@ -89,12 +85,13 @@ def load_epochs(
     steps = preprocessing or Preprocessing()
     how = {"stimulus": stimulus, "event_id": event_id, "rest": rest}
     limits = {"reject": dict(reject or {}), "flat": dict(flat or {})}
-    given = _given_epochs(source)
+    shaping = Shaping(baseline=baseline, decimate=decimate, windows=windows)
+    given = open_epochs(source)
     if given is not None:
         if events is not None or tmin is not None or tmax is not None or set(steps.describe()) - {"channels", "bads", "units"} or any(limits.values()):
             fix = "give the continuous recording for events, times, limits and steps other than channels"
             raise InputError("epochs are cut already", where="load_epochs", fix=fix)
-        return _from_epochs(given, steps, how | {"where": where}, stimuli, baseline, decimate, windows, units, name)
+        return load_given(given, steps, how | {"where": where}, shaping, units=units, stimuli=stimuli, name=name)
     if units:
         raise InputError("units are of epochs that are given", where="load_epochs", got=units, fix="mend those of a recording with read_recording(…, scale=)")
     if tmin is None or tmax is None or not (np.isfinite([tmin, tmax]).all() and tmin < tmax):
@@ -110,8 +107,8 @@ def load_epochs(
         raise InputError("no epoch is left", where=f"load_epochs {name!r}", got=[part.counts for part in parts], fix="look at reject, flat and missing")
     counts = {str(one.run): part.counts for one, part in zip(runs, parts, strict=True)}
     facts = _facts(runs, [part.prepared for part in parts], steps) | {"runs": counts, "tmin": float(first.times[0]), "tmax": float(first.times[-1])}
-    facts |= {"baseline": None if baseline is None else list(baseline), **limits}
-    return _finish(values, first.times, samples, first.prepared, decimate, windows, stimuli, name, facts)
+    values, times = thinned(values, first.times, first.prepared, shaping)
+    return wrapped(values, times, samples, first.prepared, stimuli, name, facts | limits | shaping.describe())
 
 
 def load_continuous(
@@ -144,7 +141,7 @@ def load_continuous(
     >>> load_continuous("film_ieeg.edf", "words.csv", preprocessing=Preprocessing(power=BandPower(), resample=100))     # doctest: +SKIP
     """
     steps = preprocessing or Preprocessing()
-    if _given_epochs(source) is not None:
+    if open_epochs(source) is not None:
         raise InputError("epochs are not continuous", where="load_continuous", fix="use load_epochs")
     runs = as_recordings(source)
     how = {"stimulus": stimulus, "event_id": event_id, "rest": rest}
@@ -167,7 +164,7 @@ def load_continuous(
     _same_channels(done, runs)
     joined = pd.concat(tables, ignore_index=True) if tables else None
     if joined is not None:
-        _check_stimuli(joined, stimuli, name)
+        check_stimuli(joined, stimuli, name)
     targets, space = targets_and_space(done[0].channels, None)
     facts = _facts(runs, done, steps) | {"runs": counts, "windows": None if windows is None else list(windows), "frame_time": shift}
     return Responses(
@@ -195,6 +192,8 @@ def _cut(
     if how["where"]:
         chosen = select(table, how["where"])
         record["n_not_where"] = len(table) - len(chosen)
+        if not len(chosen):
+            raise InputError("no event is left", where=f"run {run.run}", expected=f"events with {how['where']}", got=f"none of {len(table)}")
         table = table.iloc[chosen].reset_index(drop=True)
     prepared = prepare(run, steps)
     rate, n = prepared.rate, prepared.data.shape[1]
@@ -209,7 +208,7 @@ def _cut(
     whole[inside] = gaps[at[inside] + offsets[-1] + 1] == gaps[at[inside] + offsets[0]]
     rows = np.flatnonzero(whole)
     data = np.empty((len(rows), len(prepared.data), len(offsets)), dtype=np.float32)
-    window = _baseline_columns(times, baseline)
+    window = baseline_columns(times, baseline)
     for place, row in enumerate(rows):
         epoch = prepared.data[:, at[row] + offsets]
         data[place] = epoch if window is None else epoch - epoch[:, window].mean(axis=1, keepdims=True)
@@ -260,139 +259,6 @@ def _within(data: npt.NDArray[np.float32], channels: pd.DataFrame, limits: Mappi
     return kept, record
 
 
-def _finish(
-    values: npt.NDArray[Any], times: npt.NDArray[np.float64], samples: pd.DataFrame, prepared: Prepared, decimate: int, windows: Window | None,
-    stimuli: StimulusSet | None, name: str, facts: dict[str, Any],
-) -> Responses:  # fmt: skip
-    """Thin out times, name the columns and wrap."""
-    values, times = _thinned(values, times, prepared, decimate, windows)
-    return _wrapped(values, times, samples, prepared, stimuli, name, facts | {"decimate": decimate, "windows": None if windows is None else list(windows)})
-
-
-def _thinned(
-    values: npt.NDArray[Any], times: npt.NDArray[np.float64], prepared: Prepared, decimate: int, windows: Window | None
-) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64]]:
-    """Return every n-th time, or means over windows, of epochs (n_epochs, n_channels, n_times)."""
-    if not isinstance(decimate, int) or decimate < 1:
-        raise InputError("decimate is a whole number from 1", where="load_epochs", got=decimate)
-    if decimate > 1:
-        allowed = prepared.rate / decimate / 2
-        if prepared.lowpass > allowed:
-            fix = "set h_freq, or resample instead"
-            raise InputError(
-                "decimation folds higher frequencies down", expected=f"a low-pass of at most {allowed:g} Hz", got=f"{prepared.lowpass:g} Hz", fix=fix
-            )
-        start = -int(np.rint(times[0] * prepared.rate)) % decimate  # keep time 0 where it is there
-        values, times = values[:, :, start::decimate], times[start::decimate]
-    return window_means(values, times, *windows) if windows is not None else (values, times)
-
-
-def _wrapped(
-    values: npt.NDArray[Any], times: npt.NDArray[np.float64], samples: pd.DataFrame, prepared: Prepared, stimuli: StimulusSet | None, name: str,
-    facts: dict[str, Any],
-) -> Responses:  # fmt: skip
-    _check_stimuli(samples, stimuli, name)
-    samples = samples.assign(repeat=samples.groupby("stimulus_id", sort=False).cumcount() + 1)
-    targets, space = targets_and_space(prepared.channels, times)
-    return Responses(values.reshape(len(values), -1), samples, targets, space, units=prepared.units, name=name, provenance=facts)
-
-
-def _given_epochs(source: Any) -> Any:
-    if type(source).__module__.startswith("mne") and hasattr(source, "event_id") and hasattr(source, "get_data"):
-        return source
-    if isinstance(source, str) or hasattr(source, "suffix"):
-        if str(source).endswith(EPOCH_FILES):
-            import mne
-
-            path = existing_file(source)
-            with read_errors(path):
-                return mne.read_epochs(path, preload=False, proj=False, verbose="error")
-    return None
-
-
-def _from_epochs(
-    epochs: Any, steps: Preprocessing, how: Mapping[str, Any], stimuli: StimulusSet | None, baseline: Window | None, decimate: int, windows: Window | None,
-    units: str, name: str,
-) -> Responses:  # fmt: skip
-    """Return given epochs, read, baselined and thinned out some at a time."""
-    table = channel_table(epochs.info)
-    bads = set(epochs.info["bads"]) | set(steps.bads)
-    rows = np.array([i for i in pick_channels(table, steps.channels, f"epochs {name!r}") if table["channel"][i] not in bads], dtype=np.intp)
-    if not len(rows):
-        raise InputError("all channels are bad", where=f"epochs {name!r}", got=examples(sorted(bads)))
-    if not len(epochs.events):
-        raise DataError("epochs are empty", where=f"epochs {name!r}", got="none of them is left")
-    samples, ids, n_not_where = _epoch_samples(epochs, how)
-    channels, kept = table.iloc[rows].reset_index(drop=True), np.flatnonzero(ids.notna())
-    factors, known = (np.ones(len(rows)), units) if units else field_units(list(channels["type"]))
-    nothing = np.empty((0, 0))
-    prepared = Prepared(nothing, float(epochs.info["sfreq"]), channels, np.zeros(0, dtype=bool), known, float(epochs.info["lowpass"]), {"bads": sorted(bads)})
-    checked = steps.units == "check" and not units
-    values, times = _read_given(epochs, kept, rows, prepared, factors, baseline, decimate, windows, f"epochs {name!r}", checked)
-    samples = samples.iloc[kept].assign(stimulus_id=text_ids(ids.iloc[kept], "stimulus_id")).reset_index(drop=True)
-    applied = {"class": type(epochs).__name__, "baseline": epochs.baseline, "highpass": float(epochs.info["highpass"]), "lowpass": prepared.lowpass}
-    dropped = pd.Series([reason for log in epochs.drop_log for reason in log if reason != "IGNORED"], dtype=object).value_counts()
-    facts = {"given": applied, "dropped_before": {str(k): int(v) for k, v in dropped.items()}, "n_other": int(len(ids) - len(kept) - n_not_where)}
-    facts |= {"n_not_where": n_not_where, "preprocessing": steps.describe(), "baseline": None if baseline is None else list(baseline), "frame": "head"}
-    facts |= {"decimate": decimate, "windows": None if windows is None else list(windows)}
-    return _wrapped(values, times, samples, prepared, stimuli, name, facts)
-
-
-def _read_given(
-    epochs: Any, kept: npt.NDArray[np.intp], rows: npt.NDArray[np.intp], prepared: Prepared, factors: npt.NDArray[np.float64], baseline: Window | None,
-    decimate: int, windows: Window | None, where: str, checked: bool,
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:  # fmt: skip
-    """Return the kept epochs (n_epochs, n_channels, n_times) in 32 bits and their times."""
-    times = np.asarray(epochs.times, dtype=np.float64)
-    window = _baseline_columns(times, baseline)
-    _, left = _thinned(np.zeros((1, 1, len(times))), times, prepared, decimate, windows)
-    check_budget(4 * len(kept) * len(rows) * len(left), where)
-    out = np.empty((len(kept), len(rows), len(left)), dtype=np.float32)
-    step = max(1, _BLOCK // (len(rows) * len(times)))
-    low, high = np.full(len(rows), np.inf), np.full(len(rows), -np.inf)
-    for start in range(0, len(kept), step):
-        some = kept[start : start + step]
-        with read_errors(where):
-            data = np.asarray(epochs.get_data(picks=rows, item=some, copy=True, verbose="error"), dtype=np.float64)
-        if data.shape[0] != len(some) or not np.isfinite(data).all():
-            raise DataError("epochs hold missing values", where=where, got=f"in epochs {start} to {start + len(some) - 1}", fix="drop them: epochs.drop(…)")
-        if checked:
-            check_units(data.transpose(1, 0, 2).reshape(len(rows), -1), prepared.channels, where)
-        low, high = np.minimum(low, data.min(axis=(0, 2))), np.maximum(high, data.max(axis=(0, 2)))
-        data *= factors[:, None]
-        if window is not None:
-            data -= data[:, :, window].mean(axis=2, keepdims=True)
-        out[start : start + len(some)], _ = _thinned(data, times, prepared, decimate, windows)
-    if (low == high).any():
-        raise DataError("channels never change", where=where, got=examples(prepared.channels["channel"][low == high], 8), fix="name them in bads=")
-    return out, left
-
-
-def _epoch_samples(epochs: Any, how: Mapping[str, Any]) -> tuple[pd.DataFrame, pd.Series, int]:
-    """Return the samples of given epochs, their stimulus ids (None where an event is not asked for), and how many ``where`` leaves out."""
-    names = {code: label for label, code in epochs.event_id.items()}
-    samples = pd.DataFrame({"event": [names[code] for code in epochs.events[:, 2]], "sample": epochs.events[:, 0]})
-    if epochs.metadata is not None:
-        extra = epochs.metadata.reset_index(drop=True)
-        samples = samples.join(extra[[c for c in extra if c not in samples]])
-    column = how["stimulus"] if how["stimulus"] != "auto" else ("stimulus_id" if "stimulus_id" in samples else "event")
-    if column not in samples:
-        raise InputError(f"epochs have no column {column!r}", where="metadata of epochs", expected=examples(samples.columns, 12))
-    chosen = np.ones(len(samples), dtype=bool)
-    if how["where"]:
-        chosen[:] = False
-        chosen[select(samples, how["where"])] = True
-    named = samples[column].notna().to_numpy()
-    ids = pd.Series(None, index=samples.index, dtype=object)
-    ids[named & chosen] = np.asarray(text_ids(samples.loc[named & chosen, column], column), dtype=object)
-    if how["event_id"] is not None:
-        ids = ids.map(names_of_codes(how["event_id"]))
-    ids = ids.where(~ids.isin([str(one) for one in how["rest"]]) & ids.notna(), None)
-    if not ids.notna().any():
-        raise InputError("no epoch is left", where=f"column {column!r}", got=examples(pd.unique(samples[column])))
-    return samples, ids, int((~chosen).sum())
-
-
 def _per_run(events: Any, runs: Sequence[Recording]) -> list[Any]:
     """Return what names the events of each run: one for all, a list, or a table split by its column ``run``."""
     if isinstance(events, list | tuple):
@@ -419,22 +285,6 @@ def _same_channels(prepared: Sequence[Prepared], runs: Sequence[Recording]) -> N
             lost = sorted(set(first) ^ set(one.channels["channel"]))
             fix = "name the union of bad channels in bads="
             raise InputError("runs keep different channels", where=f"run {run.run}", got=examples(lost) if lost else "another order", fix=fix)
-
-
-def _check_stimuli(table: pd.DataFrame, stimuli: StimulusSet | None, name: str) -> None:
-    if stimuli is not None:
-        known = list(stimuli.table.index if stimuli.table.index.name == "stimulus_id" else stimuli.table["stimulus_id"])
-        positions_of(list(table["stimulus_id"]), known, "stimulus_ids of the events", f"responses {name!r} with stimuli {stimuli.name!r}")
-
-
-def _baseline_columns(times: npt.NDArray[np.float64], baseline: Window | None) -> npt.NDArray[np.bool_] | None:
-    if baseline is None:
-        return None
-    inside = (times >= baseline[0] - 1e-9) & (times <= baseline[1] + 1e-9)
-    slack = times[1] - times[0]
-    if not inside.any() or baseline[0] < times[0] - slack or baseline[1] > times[-1] + slack:
-        raise InputError("baseline lies outside the epoch", where="load_epochs", expected=f"within {times[0]:g} to {times[-1]:g} s", got=baseline)
-    return inside
 
 
 def _facts(runs: Sequence[Recording], prepared: Sequence[Prepared], steps: Preprocessing) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 import brainenc as be
+from brainenc import datasets
 from brainenc.core.errors import DataError, InputError, NotFoundError
 from brainenc.loaders import load_epochs
 from brainenc.nouns.spaces import SensorSpace
@@ -58,7 +59,7 @@ def test_catch_trials_stay_out_and_z_scores_as_they_are(meg):
 
 def test_kinds_of_trials_and_windows(meg, monkeypatch):
     manifest, data, _ = meg
-    monkeypatch.setattr("brainenc.loaders.epoching._BLOCK", 2 * 7 * 281)  # two epochs at a time
+    monkeypatch.setattr("brainenc.loaders.given_epochs._BLOCK", 2 * 7 * 281)  # two epochs at a time
     test = be.load(manifest, "3", variant="test").responses
     np.testing.assert_allclose(test.values, data[[1, 4, 7]].reshape(3, -1), rtol=1e-5)
     assert be.load(manifest, "3", variant="exp").responses.n_samples == 3
@@ -240,3 +241,19 @@ def test_the_folder_of_mne_itself_is_found(sample, tmp_path, monkeypatch, caplog
 def test_manifests_that_contradict_themselves(sample, kiloword, shrunk, name, old, new, text):
     with pytest.raises(InputError, match=text):
         be.load(shrunk(name, change=(old, new)))
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("things_eeg2", "osf.io/3jk45"), ("things_meg", "ds004212"), ("kiloword", "osf.io/download/qkvf9"), ("mne_sample", "osf.io/download/86qa2"),
+        ("erp_core", "10.18115/D5JW4R"), ("brain_treebank", "braintreebank.dev"),
+    ],
+)  # fmt: skip
+def test_sets_without_checksums_say_where_to_get_them(tmp_path, monkeypatch, name, place):
+    monkeypatch.setenv("BRAINENC_DATA", str(tmp_path))
+    found = datasets.manifest(name)
+    with pytest.raises(DataError, match=f"(?s)checksums.*{place}.*[Gg]et them from.*{found.folder or name}"):
+        datasets.fetch(name)
+    with pytest.raises(DataError, match=f"[Gg]et them from.*{place}"):
+        be.load(name, found.subjects[0], session=(found.sessions(found.subjects[0]) or (None,))[0])

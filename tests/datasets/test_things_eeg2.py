@@ -7,6 +7,7 @@ import pickle
 
 import mne
 import numpy as np
+import pandas as pd
 import pytest
 
 import brainenc as be
@@ -126,6 +127,22 @@ def test_padded_repeats_are_left_out_and_holes_stay(eeg2, caplog):
     means = be.load(manifest, "03", variant="train_averaged").responses
     assert list(means.samples["n_repeats"]) == [4, 3, 4, 4, 4] and np.isnan(means.values).sum() == 2
     np.testing.assert_allclose(means.values[1], train[1, :3].mean(axis=0).ravel(), atol=1e-6)
+
+
+def test_an_encoding_model_finds_what_was_planted(tmp_path, rng, shrunk):
+    """Forty images shown twice and twelve shown five times; Oz at 0.05 s follows three features, the rest is noise."""
+    names = {"train": [f"cat_{i:02d}b.jpg" for i in range(40)], "test": [f"dog_{i:02d}b.jpg" for i in range(12)]}
+    features = {part: rng.standard_normal((len(files), 3)) for part, files in names.items()}
+    for part, file, repeats in (("train", "training", 2), ("test", "test", 5)):
+        array = rng.standard_normal((len(names[part]), repeats, 7, 9))
+        array[:, :, 4, 5] += 3 * (features[part] @ [1.0, -1.0, 0.5])[:, None]
+        write(tmp_path / f"sub-01/preprocessed_eeg_{file}.npy", array)
+    entries = {f"{part}_img_{what}": list(value) for part, files in names.items() for what, value in (("files", files), ("concepts", metadata(files)[1]))}
+    np.save(tmp_path / "image_metadata.npy", entries)
+    stimuli, brain = be.load(shrunk("things_eeg2"), "01")
+    space = be.FeatureSpace(np.concatenate([features["train"], features["test"]]), pd.DataFrame({"stimulus_id": list(stimuli.ids)}), name="planted")
+    scores = be.score_layers(space, brain, split=be.split.column(), encoder=be.encoding.Ridge(alphas=[1.0])).to_frame().set_index(["channel", "time"])["score"]
+    assert scores.idxmax() == ("Oz", pytest.approx(TIMES[5])) and scores.max() > 0.9 and scores.drop(scores.idxmax()).abs().median() < 0.5
 
 
 class Runs:

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import brainenc as be
-from brainenc.core.errors import DataError, InputError
+from brainenc.core.errors import DataError, InputError, NotFoundError
 from brainenc.loaders import BandPower, Preprocessing, Recording, load_continuous, load_epochs
 from brainenc.nouns.spaces import ContactSpace, SensorSpace
 
@@ -117,6 +117,33 @@ def test_given_epochs_are_taken_as_they_are(raw, events, tmp_path):
         load_epochs(mne.EpochsArray(theirs.get_data() * 1e6, theirs.info, verbose="error"))
     with pytest.raises(InputError, match="not continuous"):
         load_continuous(theirs)
+
+
+def test_events_chosen_by_their_columns(raw, events, tmp_path):
+    table = events.assign(kind=["catch" if i % 4 == 1 else "image" for i in range(len(events))])
+    ours = load_epochs(raw, table, tmin=0, tmax=0.2, where="kind != 'catch' and age > 5")
+    expected = [i for i in range(6, len(events)) if i % 4 != 1]
+    assert list(ours.samples["age"]) == expected and ours.provenance["runs"]["1"]["n_not_where"] == len(events) - len(expected)
+    np.testing.assert_array_equal(ours.values, load_epochs(raw, table.iloc[expected], tmin=0, tmax=0.2).values)
+    given = by_mne(raw, events, tmin=0, tmax=0.2, baseline=None, metadata=table[["age", "kind", "stimulus_id"]])
+    theirs = load_epochs(given, where="kind != 'catch' and age > 5")
+    np.testing.assert_allclose(theirs.values, ours.values, atol=1e-4)
+    assert theirs.provenance["n_not_where"] == len(events) - len(expected) and theirs.provenance["n_other"] == 0
+    coded = load_epochs(raw, table, tmin=0, tmax=0.2, event_id={"even": ["s0", "s2"], "odd": "s1"})
+    assert list(coded.samples["stimulus_id"]) == ["odd" if i % 3 == 1 else "even" for i in range(len(events))]
+    for where, error in (("kind == 'none'", "no event is left.*none of 27"), ("color == 1", "color")):
+        with pytest.raises((InputError, NotFoundError), match=error):
+            load_epochs(raw, table, tmin=0, tmax=0.2, where=where)
+
+
+def test_units_of_given_epochs(raw, events):
+    scores = by_mne(raw, events, tmin=-0.1, tmax=0.2, baseline=None).get_data() / 1e-5
+    given = mne.EpochsArray(scores, raw.info, tmin=-0.1, verbose="error")
+    ours = load_epochs(given, units="SD of the baseline", stimulus="sample")
+    np.testing.assert_allclose(ours.values, scores.reshape(len(scores), -1), rtol=1e-5)
+    assert ours.units == "SD of the baseline"
+    with pytest.raises(InputError, match="units are of epochs that are given"):
+        load_epochs(raw, events, tmin=0, tmax=0.1, units="z")
 
 
 def test_decimation_and_windows(raw, events):
