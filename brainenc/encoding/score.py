@@ -16,7 +16,7 @@ from brainenc.core.rng import check_seed
 from brainenc.encoding._ceiling import ceiling_of
 from brainenc.encoding._fit import Fit, check_encoder, check_series, fit_fold, fits_targets_apart, goes_by_order, reduced, with_bands
 from brainenc.encoding._job import Job, Table, provenance, warn_after, warn_before
-from brainenc.encoding._resampled import family_p, refuse_overlap, score_interval
+from brainenc.encoding._resampled import family_p, refuse_overlap, score_interval, warn_of_slow_trials
 from brainenc.encoding._rows import SCANS, Subject, order_like, prepare, share
 from brainenc.metrics import scores as metrics
 from brainenc.metrics.multiple import fdr_bh
@@ -116,7 +116,8 @@ def score_layers(
     -----
     BrainencWarning
         For targets with NaN, a hybrid search on a time series, penalties at the edge of the grid for more than 20 % of a layer's
-        targets, test stimuli that also train, and pooled scores of time series whose runs differ in their means (more than 5 % of the variance).
+        targets, test stimuli that also train, permutations of single trials where predictions of consecutive ones are alike, and pooled scores
+        of time series whose runs differ in their means (more than 5 % of the variance).
 
     Examples
     --------
@@ -221,6 +222,8 @@ def _score_subject(
             table.values[index, m, number, targets] = score(observed, predicted)
     if job.permutations:
         refuse_overlap(_test_table(subject), "score_layers, permutations")
+        if subject.moved != SCANS:
+            warn_of_slow_trials(_test_table(subject), {name: np.concatenate([p for _, p in folds])}, "score_layers, permutations")
         units = [fold.exchangeable for fold in subject.folds]
         found = permuted(
             folds, n=job.permutations, seed=job.seed, keys=(subject.name,), units=units, aggregate=job.aggregate, alike=subject.moved != SCANS

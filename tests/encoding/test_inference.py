@@ -98,7 +98,7 @@ def test_blocks_of_scans_are_what_is_drawn():
     longer = bootstrap(scores, n=50, block=15)  # drifts remember longer than ten scans
     assert np.diff(longer.ci, axis=0).mean() > np.diff(scores.ci, axis=0).mean()
     assert (permutation_test(scores, n=50, block=10).p == tested.p).all() and longer.test_rows["01"].equals(scores.test_rows["01"])
-    with pytest.raises(InputError, match="only time series"):
+    with pytest.raises(InputError, match="do not follow each other.*5 trials in a row, got 2.12"):
         compare(make(), n=20, block=5)
 
 

@@ -13,7 +13,7 @@ from scipy.signal import lfilter
 import brainenc as be
 from brainenc import metrics
 from brainenc.encoding import compare, permutation_test
-from brainenc.encoding._resampled import layer_draws, paired_interval, score_interval
+from brainenc.encoding._resampled import crossed_width, layer_draws, paired_interval, score_interval
 from brainenc.metrics.resample import blocks_of, bootstrap_folds, n_units
 
 
@@ -105,27 +105,38 @@ def test_equal_models_are_different_in_one_of_twenty():
     assert stats.kstest(p, "uniform").pvalue > 0.001 and 0.02 <= (p < 0.05).mean() <= 0.08
 
 
-def crossed_coverage(*, n, snr, n_folds=5, n_targets=100, seeds=4, penalty=5.0):
-    """Share of intervals of cross-validated ridge that hold the true mean correlation of its five fitted models."""
+def crossed_coverage(*, n, snr, n_folds=5, n_targets=100, seeds=4, n_features=10, metric="pearson"):
+    """Share of intervals of cross-validated ridge that hold the true mean score of its fitted models."""
     shares = []
     for seed in range(seeds):
         rng = np.random.default_rng(seed)
-        X, W = rng.standard_normal((n, 10)), rng.standard_normal((10, n_targets))
+        X, W = rng.standard_normal((n, n_features)), rng.standard_normal((n_features, n_targets))
         W *= np.sqrt(snr) / np.linalg.norm(W, axis=0)
         Y, rows = X @ W + rng.standard_normal((n, n_targets)), fold_rows(n, n_folds)
         predicted, truth = np.empty_like(Y), []
         for fold in range(n_folds):
             test = rows["fold"].to_numpy() == fold
-            b = np.linalg.solve(X[~test].T @ X[~test] + penalty * np.eye(10), X[~test].T @ Y[~test])
+            b = np.linalg.solve(X[~test].T @ X[~test] + n_features / 2 * np.eye(n_features), X[~test].T @ Y[~test])
             predicted[test] = X[test] @ b
-            truth.append((b * W).sum(axis=0) / np.sqrt((b * b).sum(axis=0) * (snr + 1)))
-        low, high = score_interval(Y, predicted, rows, "pearson", n=300, seed=seed, subject="s", pooled=False)
+            r, r2 = (b * W).sum(axis=0) / np.sqrt((b * b).sum(axis=0) * (snr + 1)), 1 - (((b - W) ** 2).sum(axis=0) + 1) / (snr + 1)
+            truth.append(r if metric == "pearson" else r2)
+        low, high = score_interval(Y, predicted, rows, metric, n=300, seed=seed, subject="s", pooled=False)
         shares.append(((low <= np.mean(truth, axis=0)) & (np.mean(truth, axis=0) <= high)).mean())
     return float(np.mean(shares))
 
 
 def test_folds_that_train_one_another_are_covered():
-    assert 0.92 <= crossed_coverage(n=100, snr=0.1) <= 1.0
+    assert 0.92 <= crossed_coverage(n=100, snr=0.1) <= 0.97
+
+
+def test_width_of_folds_is_the_largest_that_noise_can_ask_for():
+    """η of every share R that the features might explain, at the least κ that r allows, against the closed form."""
+    r = np.linspace(0.05, 0.95, 10)
+    R = np.linspace(r**2, 1, 4001)[1:]
+    eta = (1 - R) * (1 - r**2 / R) / (1 - r**2) ** 2
+    np.testing.assert_allclose(crossed_width(r), np.sqrt(1 + eta.max(axis=0)), rtol=1e-4)
+    np.testing.assert_allclose(crossed_width(r, r**2), crossed_width(r))
+    assert (crossed_width(r, r**2 - 0.2) < crossed_width(r)).all() and (crossed_width(np.array([-0.3, 0.0, np.nan])) == np.sqrt(2)).all()
 
 
 @pytest.mark.slow
@@ -177,27 +188,30 @@ def test_paired_comparisons_on_a_grid(n, strength, capsys):
 
 
 @pytest.mark.slow
-def test_crossed_folds_on_a_grid(capsys):
-    for snr in (0.05, 0.3, 1.0):
-        share = crossed_coverage(n=150, snr=snr, seeds=10, n_targets=200)
-        with capsys.disabled():
-            print(f"\nfive folds, signal to noise {snr}: {share:.1%} covered")
-        assert 0.93 <= share <= 1.0
+@pytest.mark.parametrize("metric", ["pearson", "r2"])
+@pytest.mark.parametrize(("n", "n_folds", "n_features"), [(60, 5, 10), (150, 2, 10), (150, 5, 3), (150, 5, 10), (150, 5, 40), (150, 10, 10), (400, 5, 10)])
+def test_crossed_folds_on_a_grid(metric, n, n_folds, n_features, capsys):
+    shares = [
+        crossed_coverage(n=n, snr=snr, n_folds=n_folds, n_features=n_features, seeds=10, n_targets=200, metric=metric) for snr in (1e-9, 0.05, 0.3, 1.0)
+    ]
+    with capsys.disabled():
+        print(f"\n{metric}, n {n}, {n_folds} folds, {n_features} features: " + ", ".join(f"{share:.1%}" for share in shares))
+    assert min(shares) >= 0.925 and max(shares) <= (0.98 if metric == "pearson" else 1.0)  # R² of small test sets without signal is covered too often
 
 
 @pytest.mark.slow
 def test_false_discoveries_on_a_mixture(capsys):
     """Benjamini-Hochberg and the maximum hold their rates over many mixtures, with signal in a third of the targets."""
     rates, families = [], []
-    for seed in range(100):
+    for seed in range(600):  # the standard error of a rate of 5 % is 0.9 %
         scores, follows = mixture(seed, n_targets=120)
-        tested = permutation_test(scores, n=999, seed=seed)
+        tested = permutation_test(scores, n=299, seed=seed)
         claimed = tested.q[0] <= 0.05
         rates.append((claimed & ~follows).sum() / max(1, claimed.sum()))
         families.append((tested.p_max[0, ~follows] <= 0.05).any())
     with capsys.disabled():
         print(f"\nfalse discovery rate at q ≤ 0.05: {np.mean(rates):.3f}; a false claim at p_max ≤ 0.05 in {np.mean(families):.1%} of families")
-    assert np.mean(rates) <= 0.055 and np.mean(families) <= 0.1
+    assert np.mean(rates) <= 0.055 and np.mean(families) <= 0.068
 
 
 def test_compare_is_one_difference_not_two_tests():
