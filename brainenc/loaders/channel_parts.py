@@ -67,7 +67,7 @@ def parts_of_channels(names: list[str], n_times: int, *, reference: Any = None, 
     return out
 
 
-def load_in_parts(parts: Iterable[Recording], load: Callable[[Recording], Responses]) -> Responses:
+def load_in_parts(parts: Iterable[Recording], load: Callable[[Recording], Responses], *, progress: bool | None = None) -> Responses:
     """Load every part of the channels of one recording and put the columns side by side.
 
     Epochs that one part leaves out (gaps) are left out of all, as if all channels had been read at once, and are counted; for this the events carry the
@@ -79,13 +79,17 @@ def load_in_parts(parts: Iterable[Recording], load: Callable[[Recording], Respon
         Intracranial channels, the same times and events in each; taken one by one.
     load : callable
         Recording to Responses: `load_epochs` or `load_continuous` with its options.
+    progress : bool, optional
+        Show a bar; None shows it on a terminal.
 
     Raises
     ------
     InputError, DataError
         No part, a channel that comes out of two parts, no epoch that all parts keep, other lengths.
     """
-    loaded = [load(part) for part in parts]
+    from tqdm import tqdm
+
+    loaded = [load(part) for part in tqdm(parts, desc="channels", unit="part", leave=False, disable=None if progress is None else not progress)]
     if not loaded:
         raise InputError("no parts to load", where="load_in_parts")
     first = loaded[0]

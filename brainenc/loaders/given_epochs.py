@@ -62,6 +62,7 @@ def load_given(
     dropped = pd.Series([reason for log in epochs.drop_log for reason in log if reason != "IGNORED"], dtype=object).value_counts()
     facts = {"given": applied, "dropped_before": {str(k): int(v) for k, v in dropped.items()}, "n_other": int(len(ids) - len(kept) - n_not_where)}
     facts |= {"n_not_where": n_not_where, "preprocessing": steps.describe(), "frame": "head", **shaping.describe()}
+    facts |= {"sampling_rate": prepared.rate, "lowpass": prepared.lowpass}
     return wrapped(values, times, samples, prepared, stimuli, name, facts)
 
 
@@ -79,6 +80,8 @@ class _Wanted:
 
 def _read(wanted: _Wanted, prepared: Prepared, shaping: Shaping) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
     """Return the kept epochs (n_epochs, n_channels, n_times) in 32 bits and their times."""
+    from tqdm import tqdm
+
     kept, rows = wanted.kept, wanted.rows
     times = np.asarray(wanted.epochs.times, dtype=np.float64)
     window = baseline_columns(times, shaping.baseline)
@@ -87,7 +90,7 @@ def _read(wanted: _Wanted, prepared: Prepared, shaping: Shaping) -> tuple[npt.ND
     out = np.empty((len(kept), len(rows), len(left)), dtype=np.float32)
     step = max(1, _BLOCK // (len(rows) * len(times)))
     low, high = np.full(len(rows), np.inf), np.full(len(rows), -np.inf)
-    for start in range(0, len(kept), step):
+    for start in tqdm(range(0, len(kept), step), desc="epochs", unit="block", leave=False, disable=None):
         some = kept[start : start + step]
         with read_errors(wanted.where):
             data = np.asarray(wanted.epochs.get_data(picks=rows, item=some, copy=True, verbose="error"), dtype=np.float64)

@@ -166,6 +166,15 @@ def test_variants(film):
     np.testing.assert_allclose(series.where(channel="F3c2").values[:, 0], mne.filter.resample(one, up=100 / RATE, npad="auto", verbose="error"), atol=2e-3)
 
 
+def test_overlapping_words_are_kept_apart(film):
+    manifest, _ = film
+    brain = be.load(manifest, "3", session="000").responses
+    onset = brain.samples["onset"].to_numpy()
+    for train, test in be.split.blocks(n=2, seconds=0).split(brain):
+        apart = np.abs(onset[train][:, None] - onset[test])
+        assert len(train) and apart.min() > 1.5 - 1e-6  # an epoch is 1.5 s long
+
+
 def test_memory_and_shafts():
     names = [f"A{i}" for i in range(1, 9)] + ["B1", "B2", "C7"]
     each = 64 * 1000
@@ -251,6 +260,11 @@ def test_damaged_and_implausible_signals(film):
         for i in range(len(LABELS)):
             file[f"data/electrode_{i}"][:] = signals[i] * 1e6
     with pytest.raises(DataError, match="units of seeg channels are implausible"):
+        be.load(manifest, "3", session="000")
+    with h5py.File(path, "a") as file:
+        del file["data/electrode_4"]
+        file["data/electrode_4"] = h5py.ExternalLink("/etc/hostname", "data")
+    with pytest.raises(DataError, match="electrodes have no data.*electrode_4"):
         be.load(manifest, "3", session="000")
     (manifest.parent / "corrupted_elec.json").unlink()
     with pytest.raises(DataError, match="are missing.*corrupted_elec.json"):
