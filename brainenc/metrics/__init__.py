@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from brainenc.metrics._intervals import bootstrap_interval
     from brainenc.metrics.ceilings import ceiling_methods, from_repeats
     from brainenc.metrics.ceilings_elsewhere import from_standard_errors, from_subjects
+    from brainenc.metrics.ceilings_halves import from_halves
     from brainenc.metrics.corrected import Corrected, cc_norm, signal_power_explained, unbiased_r2
     from brainenc.metrics.multiple import fdr_bh, fdr_by
     from brainenc.metrics.resample import (
@@ -38,6 +39,7 @@ _PUBLIC = {
     "fdr_bh": "multiple",
     "fdr_by": "multiple",
     "fold_labels": "resample",
+    "from_halves": "ceilings_halves",
     "from_repeats": "ceilings",
     "from_standard_errors": "ceilings_elsewhere",
     "from_subjects": "ceilings_elsewhere",
@@ -67,6 +69,7 @@ __all__ = [
     "fdr_bh",
     "fdr_by",
     "fold_labels",
+    "from_halves",
     "from_repeats",
     "from_standard_errors",
     "from_subjects",

@@ -66,6 +66,13 @@ class NoiseCeiling:
         return resolve("brainenc.metrics.ceilings:from_repeats")(responses, method=method, n_repeats=n_repeats, n_boot=n_boot, seed=seed)
 
     @classmethod
+    def from_halves(cls, responses: Any, *, bound: str = "lower", n: int = 100, n_boot: int = 0, seed: int = 0) -> NoiseCeiling:
+        """Bound in correlation units for means of half of the repeats: a random half against the other (``bound="lower"``) or against all
+        repeats (``"upper"``), the mean over ``n`` halvings, as in papers on THINGS-EEG; see `brainenc.metrics.from_halves`.
+        """  # noqa: D205
+        return resolve("brainenc.metrics.ceilings_halves:from_halves")(responses, bound=bound, n=n, n_boot=n_boot, seed=seed)
+
+    @classmethod
     def from_subjects(cls, responses: Any, *, bound: str = "lower", n_boot: int = 0, seed: int = 0) -> NoiseCeiling:
         """Group ceiling in correlation units from three or more subjects in a common space, each against the mean of the others
         (``bound="lower"``) or of all (``"upper"``); see `brainenc.metrics.from_subjects`.
