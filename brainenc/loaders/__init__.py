@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from brainenc.loaders.betas import single_trial_betas
     from brainenc.loaders.betas_glmsingle import load_glmsingle
     from brainenc.loaders.bids_recordings import read_bids_recordings
-    from brainenc.loaders.brain_treebank import read_treebank, treebank_words
+    from brainenc.loaders.brain_treebank import read_treebank, treebank_events, treebank_words
     from brainenc.loaders.channel_parts import load_in_parts, parts_of_channels
     from brainenc.loaders.cifti import load_cifti
     from brainenc.loaders.cleaning import clean_responses
@@ -71,6 +71,7 @@ _PUBLIC = {
     "read_treebank": "brain_treebank",
     "single_trial_betas": "betas",
     "stimulus_fingerprint": "stimuli",
+    "treebank_events": "brain_treebank",
     "treebank_words": "brain_treebank",
 }
 
@@ -110,6 +111,7 @@ __all__ = [
     "read_treebank",
     "single_trial_betas",
     "stimulus_fingerprint",
+    "treebank_events",
     "treebank_words",
 ]
 

@@ -29,7 +29,8 @@ _SLACK, _SHARE = 0.1, 0.02  # seconds, and share of the time between triggers, b
 
 
 def read_treebank(
-    folder: str | Path, *, subject: str | int, trial: str | int, units: str = "uV", reference: Any = None, memory: str | int | None = None,
+    folder: str | Path, *, subject: str | int, trial: str | int, events: pd.DataFrame | None = None, units: str = "uV", reference: Any = None,
+    memory: str | int | None = None,
 ) -> Iterator[Recording]:  # fmt: skip
     """Read one film of one person, some electrodes at a time; feed it to `load_in_parts`.
 
@@ -40,6 +41,8 @@ def read_treebank(
         ``corrupted_elec.json``.
     subject, trial : str or int
         1 and 0 for ``sub_1_trial000``.
+    events : DataFrame, optional
+        Moments of the film in place of its words (cuts, faces …), as `treebank_events` takes them.
     units : str
         Of the numbers in the file.
     reference : optional
@@ -67,16 +70,19 @@ def read_treebank(
         raise InputError("units are not known", where="read_treebank", expected=", ".join(SCALES), got=units)
     base, stem = Path(folder).expanduser(), _stem(subject, trial)
     contacts, bads = treebank_contacts(base, subject)
-    words, record = treebank_words(base, subject=subject, trial=trial)
+    if events is None:
+        shown, record = treebank_words(base, subject=subject, trial=trial)
+    else:
+        shown, record = treebank_events(base, events, subject=subject, trial=trial)
     source = base / f"{stem}.h5"
     n_times, n_data = _check_data(source, contacts)
     facts = {
-        "files": [source.name], "frame": "brain_treebank projection on an average cortex", "bads": bads, "words": record,
+        "files": [source.name], "frame": "brain_treebank projection on an average cortex", "bads": bads, "events": record,
         "n_electrodes_without_label": max(n_data - len(_labels(base, subject)), 0),
     }  # fmt: skip
     table = contacts.drop(columns="dataset")
     for rows in parts_of_channels(list(contacts["channel"]), n_times, reference=reference, memory=memory):
-        yield Recording(_raw(source, contacts.iloc[rows], SCALES[units]), table.iloc[rows].reset_index(drop=True), words, str(trial), facts)
+        yield Recording(_raw(source, contacts.iloc[rows], SCALES[units]), table.iloc[rows].reset_index(drop=True), shown, str(trial), facts)
 
 
 def treebank_contacts(folder: str | Path, subject: str | int) -> tuple[pd.DataFrame, list[str]]:
@@ -117,30 +123,23 @@ def treebank_contacts(folder: str | Path, subject: str | int) -> tuple[pd.DataFr
 
 
 def treebank_words(folder: str | Path, *, subject: str | int, trial: str | int) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Return the words of the film as events on the recording's clock, and counts of those left out.
-
-    The time t of a word in the film is taken to the recording by interpolation between the triggers (m_k, i_k) around it,
-
-        sample = i_k + (t − m_k) (i_{k+1} − i_k) / (m_{k+1} − m_k).
-
-    Where samples pass otherwise than 2048 a second between two triggers, the film was paused there: words between them have no sure time and are left
-    out, as are those outside of all triggers and those that the transcript gives no time.
+    """Return the words of the film as events on the recording's clock, and counts of those left out; see `treebank_events`.
 
     Returns
     -------
     table : DataFrame
-        onset, duration (s), stimulus_id (``<film>/<row of the transcript>``, the same for all who saw the film), text, movie_onset and the other columns
+        onset, duration (s), stimulus_id (``<film>/<row of the transcript>``, the same for all who saw the film), text, film_onset and the other columns
         of the transcript.
     record : dict
-        film, n_words, n_without_time, n_outside_triggers, n_in_pauses, n_triggers.
+        film, and the counts of `treebank_events`.
 
     Raises
     ------
     DataError, NotFoundError
-        Missing files or columns, too few triggers or triggers that run backwards, no word left.
+        Missing files or columns, too few triggers, no word left.
     """
-    base, stem = Path(folder).expanduser(), _stem(subject, trial)
-    facts = base / f"subject_metadata/{stem}_metadata.json"
+    base = Path(folder).expanduser()
+    facts = base / f"subject_metadata/{_stem(subject, trial)}_metadata.json"
     told = read_json(facts)
     film = told.get("filename") if isinstance(told, dict) else None
     if not isinstance(film, str) or not film or "/" in film or "\\" in film or film.startswith("."):
@@ -150,18 +149,54 @@ def treebank_words(folder: str | Path, *, subject: str | int, trial: str | int) 
     for column in ("text", "start", "end"):
         need_column(words, column, str(transcript))
     words = words.drop(columns=[c for c in words if str(c).startswith("Unnamed")]).assign(stimulus_id=[f"{film}/{i:05d}" for i in range(len(words))])
-    start, end = (pd.to_numeric(words[c], errors="coerce").to_numpy(dtype=np.float64) for c in ("start", "end"))
-    times, index = _triggers(base / f"subject_timings/{stem}_timings.csv")
-    timed = np.isfinite(start) & np.isfinite(end) & (end >= start) & words["text"].notna().to_numpy()
-    onset, outside, paused = _on_recording(start, times, index)
-    kept = timed & ~outside & ~paused
-    record = {
-        "film": film, "n_words": len(words), "n_without_time": int((~timed).sum()), "n_outside_triggers": int((timed & outside).sum()),
-        "n_in_pauses": int((timed & paused).sum()), "n_triggers": len(times),
-    }  # fmt: skip
+    words.loc[words["text"].isna(), "start"] = np.nan
+    table, record = treebank_events(base, words, subject=subject, trial=trial)
+    return table, {"film": film, **record}
+
+
+def treebank_events(folder: str | Path, table: pd.DataFrame, *, subject: str | int, trial: str | int) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Return moments of the film as events on the recording's clock, and counts of those left out.
+
+    The time t of the film is taken to the recording by interpolation between the triggers (m_k, i_k) around it,
+
+        sample = i_k + (t − m_k) (i_{k+1} − i_k) / (m_{k+1} − m_k).
+
+    Where samples pass otherwise than 2048 a second between two triggers, the film was paused there: moments between them have no sure place and are left
+    out, as are those outside of all triggers, those that were seen twice because the film was taken back, and those without a time.
+
+    Parameters
+    ----------
+    folder : path
+    table : DataFrame
+        ``start`` and ``end`` in seconds of the film, ``stimulus_id`` and any other columns.
+    subject, trial : str or int
+
+    Returns
+    -------
+    table : DataFrame
+        onset, duration (s), film_onset (s of the film) and the other columns, by onset.
+    record : dict
+        n_moments, n_without_time, n_outside_triggers, n_in_pauses, n_seen_twice, n_triggers.
+
+    Raises
+    ------
+    DataError, NotFoundError
+        Missing files or columns, too few triggers, nothing left.
+    """
+    timings = Path(folder).expanduser() / f"subject_timings/{_stem(subject, trial)}_timings.csv"
+    start, end = (pd.to_numeric(need_column(table, c, "moments of the film"), errors="coerce").to_numpy(dtype=np.float64) for c in ("start", "end"))
+    need_column(table, "stimulus_id", "moments of the film")
+    times, index = _triggers(timings)
+    timed = np.isfinite(start) & np.isfinite(end) & (end >= start)
+    sample, lost = _on_recording(start, times, index)
+    counts, kept = {}, timed
+    for why, here in lost.items():
+        counts[why] = int((kept & here).sum())
+        kept = kept & ~here
+    record = {"n_moments": len(table), "n_without_time": int((~timed).sum()), **counts, "n_triggers": len(times)}
     if not kept.any():
-        raise DataError("no word of the film lies between triggers", where=transcript, got=record, fix="look whether timings and transcript are of one film")
-    out = words.drop(columns=["start", "end"]).assign(onset=onset / RATE, duration=end - start, movie_onset=start, **{EVENT_ROW: np.arange(len(words))})
+        raise DataError("no moment of the film lies between triggers", where=timings, got=record, fix="look whether timings and moments are of one film")
+    out = table.drop(columns=["start", "end"]).assign(onset=sample / RATE, duration=end - start, film_onset=start, **{EVENT_ROW: np.arange(len(table))})
     return out[kept].sort_values("onset", kind="stable", ignore_index=True), record
 
 
@@ -227,20 +262,21 @@ def _triggers(path: Path) -> tuple[np.ndarray, np.ndarray]:
     pairs = table[["movie_time", "index"]].apply(pd.to_numeric, errors="coerce").dropna().sort_values("index", kind="stable").to_numpy(dtype=np.float64)
     if len(pairs) < 2:
         raise DataError("too few triggers", where=path, expected="two or more with movie_time and index", got=len(pairs))
-    back = np.flatnonzero(np.diff(pairs[:, 0]) < -_SLACK)
-    if len(back):
-        raise DataError("film runs backwards between triggers", where=path, got=f"at {pairs[back[0], 0]:g} s, then {pairs[back[0] + 1, 0]:g} s")
-    return np.maximum.accumulate(pairs[:, 0]), pairs[:, 1]
+    return pairs[:, 0], pairs[:, 1]
 
 
-def _on_recording(start: np.ndarray, times: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return samples, and which times lie outside of the triggers or where the film was paused."""
-    outside = ~((start >= times[0]) & (start <= times[-1]))
-    after = np.clip(np.searchsorted(times, np.where(outside, times[0], start), side="right"), 1, len(times) - 1)
+def _on_recording(start: np.ndarray, times: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Return samples, and which times are lost: outside of the triggers, in a pause of the film, or seen twice."""
+    furthest = np.maximum.accumulate(times)  # how far the film had got
+    outside = ~((start >= times[0]) & (start <= furthest[-1]))
+    after = np.clip(np.searchsorted(furthest, np.where(outside, times[0], start), side="right"), 1, len(times) - 1)
     span, samples = times[after] - times[after - 1], index[after] - index[after - 1]
-    paused = ~outside & (np.abs(samples / RATE - span) > _SLACK + _SHARE * span)
+    paused = np.abs(samples / RATE - span) > _SLACK + _SHARE * np.abs(span)
+    twice = np.zeros(len(start), dtype=bool)
+    for back in np.flatnonzero(np.diff(times) < -_SLACK):
+        twice |= (start >= times[back + 1]) & (start <= furthest[back])
     share = np.divide(start - times[after - 1], span, out=np.zeros_like(span), where=span > 0)
-    return index[after - 1] + share * samples, outside, paused
+    return index[after - 1] + share * samples, {"n_outside_triggers": outside, "n_seen_twice": twice, "n_in_pauses": paused}
 
 
 def _check_data(source: Path, contacts: pd.DataFrame) -> tuple[int, int]:

@@ -97,8 +97,8 @@ def test_words_and_electrodes(film):
     np.testing.assert_allclose(brain.samples["onset"], on_recording(np.array(STARTS)[KEPT]), atol=1 / RATE)
     np.testing.assert_allclose(brain.samples["gpt2_surprisal"], np.array(KEPT) / 2)
     assert list(brain.samples["repeat"]) == [1] * 6 and set(brain.samples["session"]) == {"000"} and "event_row" not in brain.samples
-    words = brain.provenance["words"]
-    assert words == {"film": "cars-2", "n_words": 10, "n_without_time": 1, "n_outside_triggers": 1, "n_in_pauses": 2, "n_triggers": 12}
+    counts = {"n_moments": 10, "n_without_time": 1, "n_outside_triggers": 1, "n_seen_twice": 0, "n_in_pauses": 2, "n_triggers": 12}
+    assert brain.provenance["events"] == {"film": "cars-2", **counts}
     assert brain.provenance["bads"] == BAD and brain.provenance["n_electrodes_without_label"] == 1
 
 
@@ -228,14 +228,42 @@ def test_triggers_that_make_no_sense(film):
     with pytest.raises(DataError, match="too few triggers"):
         be.load(manifest, "3", session="000")
     table.assign(movie_time=table["movie_time"].to_numpy()[::-1]).to_csv(path, index=False)
-    with pytest.raises(DataError, match="film runs backwards"):
+    with pytest.raises(DataError, match="no moment of the film lies between triggers"):
         be.load(manifest, "3", session="000")
     table.assign(movie_time=table["movie_time"] + 500).to_csv(path, index=False)
-    with pytest.raises(DataError, match="no word of the film lies between triggers.*n_outside_triggers.*9"):
+    with pytest.raises(DataError, match="no moment of the film lies between triggers.*n_outside_triggers.*9"):
         be.load(manifest, "3", session="000")
     table.assign(index=table["index"] + 60 * RATE).to_csv(path, index=False)
     with pytest.raises(InputError, match="lie outside the recording"):
         be.load(manifest, "3", session="000")
+
+
+def test_pauses_that_are_noted_and_a_film_taken_back(film):
+    """A pause with triggers at its begin and end loses no word; what was seen twice after the film was taken back is left out."""
+    manifest, _ = film
+    path = manifest.parent / "subject_timings/sub_3_trial000_timings.csv"
+    clock = lambda t: 4100 + t * RATE  # noqa: E731
+    rows = [(0.0, clock(0)), (9.0, clock(9)), (9.0, clock(14)), (12.0, clock(17)), (10.5, clock(17.5)), (13.0, clock(20)), (20.0, clock(27))]
+    pd.DataFrame(rows, columns=["movie_time", "index"]).assign(type="trigger").to_csv(path, index=False)
+    words, record = treebank_words(manifest.parent, subject=3, trial=0)
+    assert record["n_in_pauses"] == 0 and record["n_seen_twice"] == 1 and record["n_outside_triggers"] == 1
+    expected = {0: 1.2, 1: 3.05, 2: 5.5, 3: 8.9, 4: 9.4 + 5, 7: 14.0 + 7, 8: 17.75 + 7}  # word 5 at 11.3 s was heard twice
+    assert list(words["stimulus_id"]) == [f"cars-2/{i:05d}" for i in expected]
+    np.testing.assert_allclose(words["onset"], [clock(t) / RATE for t in expected.values()], atol=1e-9)
+
+
+def test_moments_of_ones_own(film):
+    """Cuts of the film in place of its words."""
+    manifest, signals = film
+    cuts = pd.DataFrame({"start": [1.0, 4.0, 13.0], "end": [1.5, 4.5, 13.5], "stimulus_id": ["street", "sea", "street"], "faces": [2, 0, 1]})
+    steps = Preprocessing(notch=60.0, reference="laplacian", resample=200.0)
+    parts = read_treebank(manifest.parent, subject="3", trial="000", events=cuts, reference="laplacian")
+    brain = load_in_parts(parts, lambda part: load_epochs(part, tmin=-0.5, tmax=1.0, preprocessing=steps))
+    np.testing.assert_allclose(brain.samples["onset"], on_recording([1.0, 4.0, 13.0]), atol=1 / RATE)
+    assert list(brain.samples["stimulus_id"]) == ["street", "sea", "street"] and list(brain.samples["faces"]) == [2, 0, 1]
+    assert list(brain.samples["repeat"]) == [1, 1, 2] and brain.n_targets == 5 * 301
+    with pytest.raises(NotFoundError, match="stimulus_id"):
+        next(read_treebank(manifest.parent, subject=3, trial=0, events=cuts.drop(columns="stimulus_id")))
 
 
 def test_damaged_and_implausible_signals(film):
