@@ -69,6 +69,7 @@ class Fold:
     inner_label: str
     groups: npt.NDArray[Any] | None
     exchangeable: npt.NDArray[Any]
+    pieces: tuple[Index, Index] | None = None  # of a time series: which stretch without gaps each training and test row belongs to
 
     def key(self, *, ordered: bool = True) -> bytes:
         """Return what two subjects must share to share a fit; in any order where there are no inner folds and ``ordered`` is False."""
@@ -113,11 +114,8 @@ def prepare(name: str, responses: Responses, split: Split, features: Mapping[str
     refuse_shared_windows(responses, split, pairs)
     for train, test in pairs:
         # averaged training rows have no run, session or window of their own, so folds of these keep single rows (the same least squares)
-        sides = [
-            _side(responses, rows, by_stimulus, averaged and (held_out or (_groups_are_stimuli(split) and not crowded)))
-            for rows, held_out in ((train, False), (test, True))
-        ]  # fmt: skip
-        folds.append(_fold(responses, split, *sides, apart))
+        known = _side(responses, train, by_stimulus, averaged and _groups_are_stimuli(split) and not crowded)
+        folds.append(_fold(responses, split, known, _side(responses, test, by_stimulus, averaged), apart))
         shared = max(shared, _n_shared(responses, train, test))
     return Subject(name, responses, folds, _finite(responses.values), averaged, shared, crowded)
 
@@ -205,7 +203,8 @@ def _fold(responses: Responses, split: Split, train: Side, test: Side, apart: tu
     timed = TimedRows(table.reset_index(drop=True), None if windows is None else windows.take(first))
     inner, label = _inner(split, timed, seconds, series=responses.is_time_series)
     groups = table[split.groups].to_numpy() if split.groups in table.columns and split.kind != "column" else None
-    return Fold(train, test, weights, inner, label, groups, _exchangeable(responses, test))
+    pieces = (_pieces(responses, train), _pieces(responses, test)) if responses.is_time_series else None
+    return Fold(train, test, weights, inner, label, groups, _exchangeable(responses, test), pieces)
 
 
 def _inner(split: Split, rows: TimedRows, seconds: float | None, *, series: bool) -> tuple[list[tuple[Index, Index]] | None, str]:
@@ -235,9 +234,13 @@ def _exchangeable(responses: Responses, test: Side) -> npt.NDArray[Any]:
             return np.arange(len(test.keys))
         return pd.factorize(responses.samples["stimulus_id"].to_numpy()[test.rows])[0]
     seconds = BLOCK_SECONDS["t_r" if responses.t_r is not None else "sampling_rate"]
-    runs = pd.factorize(responses.samples["run"])[0][test.rows] if "run" in responses.samples else np.zeros(len(test.rows), dtype=int)
-    jumps = np.cumsum(np.r_[0, (np.diff(test.rows) != 1) | (np.diff(runs) != 0)])
-    return blocks_of(len(test.rows), max(1, round(seconds / responses.step)), groups=jumps)
+    return blocks_of(len(test.rows), max(1, round(seconds / responses.step)), groups=_pieces(responses, test))
+
+
+def _pieces(responses: Responses, side: Side) -> Index:
+    """Return 0, 1, … for each stretch of neighbouring rows of a run."""
+    runs = pd.factorize(responses.samples["run"])[0][side.rows] if "run" in responses.samples else np.zeros(len(side.rows), dtype=int)
+    return np.cumsum(np.r_[0, (np.diff(side.rows) != 1) | (np.diff(runs) != 0)])
 
 
 def _n_shared(responses: Responses, train: Index, test: Index) -> int:
