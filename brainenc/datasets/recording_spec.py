@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Literal
+from typing import Any, Literal
 
 from brainenc.core.errors import InputError
 from brainenc.datasets.templates import fill
@@ -141,7 +141,7 @@ def code_table(event_id: Mapping[str, int | str | tuple[int | str, ...]], where:
 
 def _check_given(spec: RecordingsSpec, where: str) -> None:
     """Epochs that are cut already admit neither events nor steps on the continuous signal."""
-    cut = {"epochs": spec.epochs, "events": spec.events, "reject": spec.reject, "regressors": spec.regressors, "task": spec.task, "runs": spec.runs}
+    cut: dict[str, Any] = {"epochs": spec.epochs, "events": spec.events, "reject": spec.reject, "regressors": spec.regressors, "task": spec.task, "runs": spec.runs}
     cut |= {"onset_shift": spec.onset_shift, "columns": spec.columns, "stim": spec.stim, "montage": spec.montage, "types": spec.types, "rename": spec.rename}
     given = [name for name, value in cut.items() if value]
     plain = StepsSpec()

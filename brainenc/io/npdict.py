@@ -13,7 +13,7 @@ import pickle
 import pickletools
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -137,7 +137,7 @@ def _check_header(stream: mmap.mmap, where: object) -> None:
 def _scan(stream: mmap.mmap, where: object) -> None:
     """Refuse instructions beyond the list, names beyond numpy's, and memo places that would take memory for nothing."""
     n_codes = 0
-    for code, argument, _ in pickletools.genops(stream):
+    for code, argument, _ in pickletools.genops(cast(IO[bytes], stream)):
         n_codes += 1
         if code.name not in _CODES:
             raise DataError("pickle holds an instruction that arrays do not need, and is not read", where=where, got=code.name)
