@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from typing import Literal
 
 from brainenc.core.errors import InputError
 from brainenc.datasets.templates import fill
@@ -141,9 +141,8 @@ def code_table(event_id: Mapping[str, int | str | tuple[int | str, ...]], where:
 
 def _check_given(spec: RecordingsSpec, where: str) -> None:
     """Epochs that are cut already admit neither events nor steps on the continuous signal."""
-    cut: dict[str, Any] = {"epochs": spec.epochs, "events": spec.events, "reject": spec.reject, "regressors": spec.regressors, "task": spec.task, "runs": spec.runs}
-    cut |= {"onset_shift": spec.onset_shift, "columns": spec.columns, "stim": spec.stim, "montage": spec.montage, "types": spec.types, "rename": spec.rename}
-    given = [name for name, value in cut.items() if value]
+    of_cutting = ("epochs", "events", "reject", "regressors", "task", "runs", "onset_shift", "columns", "stim", "montage", "types", "rename")
+    given = [name for name in of_cutting if getattr(spec, name)]
     plain = StepsSpec()
     given += [f"steps.{one.name}" for one in fields(plain) if one.name not in ("channels", "bads", "units") and getattr(spec.steps, one.name) != one.default]
     if given or spec.scale != 1.0:
