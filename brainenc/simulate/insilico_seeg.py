@@ -47,7 +47,7 @@ FS = 100.0
 FIRST, LAST, WINDOW_S, STEP_S = -0.5, 1.0, 0.2, 0.05  # centres of the first and the last window
 CORNER_HZ, SHARED, COURSE_S = 0.2, 1 / 3, 1.2
 N_COMPONENTS, N_GATES, GATED = 20, 24, 2 / 3
-ANSWERS = {"vision": ("vision",), "language": ("language",), "sum": STRUCTURES, "fusion": STRUCTURES, "none": ()}
+ANSWERS = {"vision": ("vision",), "language": ("language",), "sum": STRUCTURES, "fusion": STRUCTURES}
 
 
 class Shaft(NamedTuple):
@@ -208,17 +208,19 @@ def _drive(stimuli: StimulusSet, table: pd.DataFrame, subject: str, seed: int, c
     gated = gates(seen, heard, seed, "fusion")
     parts = {
         "vision": [(1.0, seen)], "language": [(1.0, heard)], "sum": [(0.5, seen), (0.5, heard)],
-        "fusion": [(GATED, gated), ((1 - GATED) / 2, seen), ((1 - GATED) / 2, heard)], "none": [],
+        "fusion": [(GATED, gated), ((1 - GATED) / 2, seen), ((1 - GATED) / 2, heard)],
     }  # fmt: skip
     structure = stimuli.table["structure"].to_numpy()
     out = np.zeros((len(stimuli), len(table)))
     for c, row in enumerate(table.itertuples()):
+        if row.driver == "none":
+            continue
         rng = generator(seed, "seeg weights", subject, row.channel)
+        read = sum(
+            np.sqrt(share) * standardized(values @ rng.standard_normal((values.shape[1], 1)))[:, 0] for share, values in parts[str(row.driver)]
+        )
         here = np.isin(structure, ANSWERS[str(row.driver)])
-        for share, values in parts[str(row.driver)]:
-            out[:, c] += np.sqrt(share) * standardized(values @ rng.standard_normal((values.shape[1], 1)))[:, 0]
-        out[~here, c] = 0.0
-        out[here, c] = row.true_amplitude * standardized(out[here, c : c + 1])[:, 0]
+        out[here, c] = row.true_amplitude * standardized(np.asarray(read)[here, None])[:, 0]
     return out
 
 
