@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from _frame import Case, Cases, at
@@ -134,3 +134,76 @@ def moments_at_once(size: str) -> Case:
 def moments_in_a_loop(size: str) -> Case:
     """The same beside a loop over times, of which the peer is given one in ten."""
     return _moments(size, at(size, 2, 5, 10))
+
+
+class Series(NamedTuple):
+    """Features (n_epochs, n_times, n_features) and channels of long epochs at 128 Hz, how many delays, and penalties."""
+
+    X: np.ndarray
+    Y: np.ndarray
+    n_delays: int
+    alphas: np.ndarray
+
+
+RATE, MEMORY = 128.0, "1GB"
+
+
+def listening(n_times: int, p: int, t: int, n_delays: int) -> Series:
+    """Epochs of features that change slowly, as those of sounds do, smooth fields, and noise that is smooth in time."""
+    from scipy.ndimage import gaussian_filter1d
+
+    rng = np.random.default_rng(0)
+    fields = gaussian_filter1d(rng.normal(size=(n_delays, p, t)), n_delays / 16, axis=0).astype(np.float32)
+    X = gaussian_filter1d(rng.normal(size=(FOLDS, n_times, p)), 2, axis=1).astype(np.float32)
+    X = (X - X.mean((0, 1))) / X.std((0, 1))
+    Y = (3 * gaussian_filter1d(rng.normal(size=(FOLDS, n_times, t)), 1, axis=1)).astype(np.float32)
+    for delay, field in enumerate(fields):
+        Y[:, delay:] += X[:, : n_times - delay] @ (field / np.float32(np.sqrt(n_delays * p)))
+    return Series(X, (Y - Y.mean((0, 1))) / Y.std((0, 1)), n_delays, np.logspace(-5, 0, 10) * 4 * n_times * p)
+
+
+def our_fields(data: Series) -> np.ndarray:
+    """Return our held-out correlations (n_alphas, n_folds, n_targets) of one fit, which also holds the fields at the best penalties."""
+    from sklearn.model_selection import LeaveOneGroupOut
+
+    from brainenc.encoding import ReceptiveField
+
+    n_epochs, n_times, p = data.X.shape
+    lags, epoch = np.arange(data.n_delays) / RATE, np.repeat(np.arange(n_epochs), n_times)
+    options = {"alphas": data.alphas, "cv": LeaveOneGroupOut(), "fit_intercept": False, "memory": MEMORY, "device": "cpu"}  # data have mean 0
+    model = ReceptiveField(lags, step=1 / RATE, **options)
+    return np.asarray(model.fit(data.X.reshape(-1, p), data.Y.reshape(len(epoch), -1), groups=epoch).fold_r_[0])
+
+
+def refitted_fields(data: Series, n_fits: int) -> np.ndarray:
+    """Return the peer's, fitted anew for every penalty and fold, of which it is given the last ``n_fits``; NaN elsewhere."""
+    import mne
+    from mne.decoding import TimeDelayingRidge
+
+    mne.set_log_level("error")
+    out = np.full((len(data.alphas), len(data.X), data.Y.shape[2]), np.nan)
+    X, Y = data.X.swapaxes(0, 1), data.Y.swapaxes(0, 1)
+    for fold, i in [(fold, i) for fold in range(len(data.X)) for i in range(len(data.alphas))][-n_fits:]:
+        train = np.delete(np.arange(len(data.X)), fold)
+        last = (data.n_delays - 1) / RATE
+        model = TimeDelayingRidge(0.0, last, RATE, alpha=data.alphas[i], fit_intercept=False)
+        out[i, fold] = correlations(data.Y[fold], model.fit(X[:, train], Y[:, train]).predict(data.X[fold]))
+    return out
+
+
+@case
+def receptive_fields(size: str) -> Case:
+    """30 minutes at 128 Hz in five epochs, 32 features, 64 delays, 64 channels, 10 penalties × 5 folds; mne refitted, given 2 of the 50 fits."""
+    n_times, p, t, n_delays, n_fits = at(size, (200, 2, 3, 6, 50), (4000, 8, 16, 24, 10), (46_080, 32, N_CHANNELS, 64, 2))
+    data = listening(n_times, p, t, n_delays)
+    n, m, total = FOLDS * n_times, p * n_delays, len(data.alphas) * FOLDS
+
+    def difference(mine: np.ndarray, other: np.ndarray) -> float:
+        return float(np.nanmax(np.abs(mine - other)))
+
+    def remarks(mine: np.ndarray, other: np.ndarray | None) -> str:
+        return f"best mean r {mine.mean(axis=(1, 2)).max():.4f}, memory={MEMORY}"
+
+    # products of one delay and the targets with all delays, and for each fit a Cholesky decomposition, two solutions and C times weights
+    flops = 2.0 * n * m * (p + t) + total * (m**3 / 3 + 4.0 * m * m * t)
+    return Case(lambda: our_fields(data), lambda: refitted_fields(data, n_fits), difference, "mne", flops, "float64", n_fits / total, remarks)

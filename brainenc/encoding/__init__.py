@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from brainenc.encoding.partitioning import partition_variance, product_measure
     from brainenc.encoding.projecting import average_subjects, project, read_mapper
     from brainenc.encoding.receptive import delay_weights, smooth_delays
+    from brainenc.encoding.receptive_field import ReceptiveField
     from brainenc.encoding.ridge import Ridge, RidgePath, fit_path
     from brainenc.encoding.saving import load_model
     from brainenc.encoding.score import score_layers
@@ -46,6 +47,7 @@ _WHERE = {
     "MixedEffects": "mixed",
     "Prevalence": "subjects",
     "Readout": "_reading",
+    "ReceptiveField": "receptive_field",
     "Ridge": "ridge",
     "RidgePath": "ridge",
     "Stacking": "stacking",
@@ -97,6 +99,7 @@ __all__ = [
     "MixedEffects",
     "Prevalence",
     "Readout",
+    "ReceptiveField",
     "Ridge",
     "RidgePath",
     "Stacking",

@@ -58,6 +58,11 @@ def goes_by_order(encoder: Any) -> bool:
     return type(encoder) is not Ridge or not (encoder.cv is None or (isinstance(encoder.cv, str) and encoder.cv in ("loo", "gcv")))
 
 
+def goes_by_run(encoder: Any) -> bool:
+    """Return whether an encoder looks at neighbouring rows and is told, for fits and predictions, which ones are neighbours."""
+    return bool(getattr(encoder, "goes_by_run", False))
+
+
 def check_series(encoder: Any, names: list[str]) -> None:
     """Refuse closed-form leave-one-out and GCV on time series, whose neighbouring rows are no independent test, and flag a GCV scan."""
     cv = getattr(encoder, "cv", None)
@@ -104,7 +109,7 @@ def fit_fold(encoder: Any, X: Array, Y: Array, X_test: Array, fold: Fold, *, mem
         encoder = Ridge(cv="loo" if fold.inner is None else fold.inner)
     if type(encoder) is Ridge:
         return _fit_ridge(encoder, X, Y, X_test, fold, memory=memory, device=device)
-    if hasattr(encoder, "for_features"):
+    if hasattr(encoder, "for_features") or goes_by_run(encoder):
         encoder = banded_like(encoder, fold, len(X), memory=memory, device=device)
     return _fit_any(encoder, X, Y, X_test, fold, layer)
 
@@ -172,9 +177,14 @@ def _fit_any(encoder: Any, X: Array, Y: Array, X_test: Array, fold: Fold, layer:
         extra["groups"] = fold.groups
     name = type(model).__name__
     where = f"encoder {name}, layer {layer!r}"
+    new: dict[str, Any] = {}
+    if goes_by_run(model):
+        if fold.pieces is None:
+            raise InputError("delays need the rows of a time series", where=where, got="trials", fix="pass responses with a t_r or sampling_rate")
+        extra["groups"], new["groups"] = fold.pieces
     try:
         model.fit(X, Y[:, 0] if Y.shape[1] == 1 else Y, **extra)
-        predictions = np.asarray(model.predict(X_test)).reshape(len(X_test), -1)
+        predictions = np.asarray(model.predict(X_test, **new)).reshape(len(X_test), -1)
     except (BrainencError, MemoryError):
         raise
     except Exception as error:  # an encoder from elsewhere may raise anything

@@ -76,7 +76,7 @@ def smooth_delays(features: FeatureSpace, delays: Sequence[float] | Delays, *, s
     if len(gaps) and (gaps[0] < 1 or (gaps != gaps[0]).any()):
         raise InputError("smooth weights need evenly spaced delays", where="smooth_delays", expected="ascending, one gap", got=examples(lags.lags, 6))
     delayed = delay_space(features, lags, step=step)
-    out = _mixed(np.asarray(delayed.values), _basis(len(shifts), float(smoothness)))
+    out = _mixed(np.asarray(delayed.values), penalty_root(len(shifts), float(smoothness)))
     return FeatureSpace(
         out, delayed.samples, name=features.name, features=delayed.features, rows="sample",
         provenance={**delayed.provenance, "smoothness": float(smoothness)},
@@ -120,15 +120,16 @@ def delay_weights(features: FeatureSpace, coef: npt.ArrayLike) -> Floats:
     if weights.ndim != 2 or weights.shape[1] != features.n_features:
         expected = f"(n_targets, {features.n_features})"
         raise InputError("weights do not fit the features", where="delay_weights", expected=expected, got=f"shape {np.shape(coef)}")
-    basis = _basis(len(lags), float(known.get("smoothness", 0.0)))
+    basis = penalty_root(len(lags), float(known.get("smoothness", 0.0)))
     scale = np.sqrt(np.asarray(known.get("delay_weights") or np.ones(len(lags)), dtype=np.float64))
     return np.einsum("dm,tmf->dft", basis * scale[:, None], weights.reshape(len(weights), len(lags), -1))
 
 
-def _basis(n_delays: int, smoothness: float) -> Floats:
-    """Return M^(−1/2) of M = (1 − s) I + s D'D, symmetric."""
+def penalty_root(n_delays: int, smoothness: float, penalties: npt.NDArray[np.float64] | None = None) -> Floats:
+    """Return M^(−1/2) of M = (1 − s) diag(k) + s D'D, symmetric; k is 1 where not given."""
     differences = np.diff(np.eye(n_delays), axis=0)
-    values, vectors = np.linalg.eigh((1.0 - smoothness) * np.eye(n_delays) + smoothness * differences.T @ differences)
+    own = np.eye(n_delays) if penalties is None else np.diag(penalties)
+    values, vectors = np.linalg.eigh((1.0 - smoothness) * own + smoothness * differences.T @ differences)
     return np.asarray((vectors / np.sqrt(values)) @ vectors.T)
 
 

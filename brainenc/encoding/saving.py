@@ -25,7 +25,10 @@ from brainenc.io.paths import existing_file
 
 SCHEMA = 1
 SUFFIX = ".safetensors"
-SAVABLE = {"BandedRidge": "brainenc.encoding.banded:BandedRidge", "Ridge": "brainenc.encoding.ridge:Ridge"}
+SAVABLE = {
+    "BandedRidge": "brainenc.encoding.banded:BandedRidge", "ReceptiveField": "brainenc.encoding.receptive_field:ReceptiveField",
+    "Ridge": "brainenc.encoding.ridge:Ridge",
+}  # fmt: skip
 _KEY = "brainenc"
 _LARGEST_HEADER = 100_000_000
 Array = npt.NDArray[Any]

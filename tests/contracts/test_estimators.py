@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
-from brainenc.encoding import BandedRidge, Ridge, Stacking
+from brainenc.encoding import BandedRidge, ReceptiveField, Ridge, Stacking
 
 
 class MultiTarget(Ridge):
@@ -38,6 +38,8 @@ CONFIGURATIONS = [
     Stacking(),
     BandedRidge(cv="loo", search="random", n_iter=5, full=True),
     BandedRidge(alphas=(1.0, 10.0), solver="kernel", fit_intercept=False),
+    ReceptiveField(),
+    ReceptiveField(alphas=(0.1, 1.0, 10.0), cv=3, solver="cholesky", fit_intercept=False),
 ]
 
 
