@@ -37,6 +37,7 @@ N_REPEATS, RUNS_PER_REPEAT = 2, 4
 FS, FIRST, LAST = 100.0, -0.1, 0.6
 INTERVAL_S = (0.9, 1.1)
 CORNER_HZ, NOISE_UV, N_BACKGROUND, SENSOR_SHARE = 0.3, 7.0, 300, 0.1
+BACKGROUND_RADII = (0.1, 0.7)
 PRIVATE_SHARE, DIPOLES = 0.2, 2  # dipoles in each hemisphere
 N_COMPONENTS, N_OWN = 60, 20
 SHARPNESS = 9.0
@@ -56,7 +57,7 @@ SOURCES = (
     Source("gabor/energy", 0.090, 0.045, (0.08, -0.55, 0.08), 5.0),
     Source("toyclip/visual.layer1", 0.120, 0.052, (0.22, -0.46, 0.18), 5.0),
     Source("toyclip/visual.layer2", 0.155, 0.060, (0.32, -0.42, 0.02), 5.0),
-    Source("toyclip/visual.layer3", 0.200, 0.070, (0.42, -0.30, 0.02), 5.0),
+    Source("toyclip/visual.layer3", 0.200, 0.070, (0.42, -0.30, 0.02), 6.0),
     Source("toyclip/visual.layer4", 0.260, 0.080, (0.50, -0.08, 0.06), 5.0),
     Source("table:concepts/columns", 0.360, 0.095, (0.18, -0.08, 0.50), 5.0),
 )
@@ -118,8 +119,8 @@ def sources(subject: str, seed: int = 0) -> pd.DataFrame:
     """
     slowness = 1.0 + generator(seed, "eeg slowness", subject).normal(0.0, SLOWNESS_SD)
     own = generator(seed, "eeg latencies", subject).normal(0.0, OWN_SD_S, len(SOURCES))
-    peak = np.array([source.peak for source in SOURCES]) * slowness + own
-    return pd.DataFrame({"driver": [source.driver for source in SOURCES], "onset": peak - [source.rise for source in SOURCES], "peak": peak})
+    peak = np.round(FS * (np.array([source.peak for source in SOURCES]) * slowness + own)) / FS  # on samples: what is found can be equal
+    return pd.DataFrame({"driver": [source.driver for source in SOURCES], "onset": peak - np.array([source.rise for source in SOURCES]), "peak": peak})
 
 
 def times() -> Floats:
@@ -182,7 +183,7 @@ def _noise_root(subject: str, seed: int) -> Floats:
     """Return the symmetric root (n_channels, n_channels) of the covariance of the noise, in µV."""
     rng = generator(seed, "eeg background", subject)
     directions = rng.standard_normal((N_BACKGROUND, 3))
-    places = directions / np.linalg.norm(directions, axis=1, keepdims=True) * rng.uniform(0.3, 0.85, (N_BACKGROUND, 1))
+    places = directions / np.linalg.norm(directions, axis=1, keepdims=True) * rng.uniform(*BACKGROUND_RADII, (N_BACKGROUND, 1))
     brain = _referenced(lead_field(_electrodes(), places, rng.standard_normal((N_BACKGROUND, 3))))
     own = _referenced(np.eye(len(brain)))
     covariance = sum(share * part @ part.T / np.trace(part @ part.T) for share, part in ((1 - SENSOR_SHARE, brain), (SENSOR_SHARE, own)))

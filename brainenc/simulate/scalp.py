@@ -87,8 +87,9 @@ def lead_field(electrodes: Floats, places: Floats, moments: Floats, *, radius: f
     >>> (4 * np.pi * poles).round(3).tolist()       # a dipole in the centre: 3 cos θ / R²
     [[3.0], [-3.0]]
     """
-    if (np.linalg.norm(places, axis=1) >= radius).any():
-        raise InputError("dipoles lie inside of the sphere", where="lead_field", expected=f"a distance below {radius:g} m", got=np.linalg.norm(places, axis=1).max())
+    farthest = np.linalg.norm(places, axis=1).max(initial=0.0)
+    if farthest >= radius:
+        raise InputError("dipoles lie inside of the sphere", where="lead_field", expected=f"a distance below {radius:g} m", got=f"{farthest:g} m")
     r = radius * electrodes / np.linalg.norm(electrodes, axis=1, keepdims=True)
     away = r[:, None] - places
     d = np.linalg.norm(away, axis=2, keepdims=True)
