@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from brainenc.linalg.banded_fit import Proposal
 
 Floats = npt.NDArray[np.float64]
+Worth = tuple[npt.NDArray[np.bool_], Floats]  # which targets are to be tried, and the errors expected of all
+Shape = tuple[float, float]  # length and power of the surrogate
 CONCENTRATIONS = (0.1, 1.0)
 N_CORNERS = 8
 _POOL = 600
@@ -22,6 +24,7 @@ _NUGGET = 1e-4
 _FLOOR = 1e-4
 _SPREAD = 0.35  # of the logarithm of weights near the best ones
 _ROOT = 1 / 3
+_DOUBT = 4.0  # of the surrogate's standard deviations: a shared length and power make it too sure of single targets
 
 
 class Listed:
@@ -33,6 +36,10 @@ class Listed:
     def __call__(self, past: Proposal) -> Floats | None:
         m = len(past.tried)
         return self.weights[m] if m < len(self.weights) else None
+
+    def worth(self, past: Proposal, weights: Floats) -> Worth:
+        """Every target is tried with every listed set."""
+        return np.ones(past.errors.shape[1], dtype=bool), np.zeros(past.errors.shape[1])
 
 
 class Within:
@@ -49,18 +56,24 @@ class Within:
         out[self.members] = weights
         return out
 
+    def worth(self, past: Proposal, weights: Floats) -> Worth:
+        """Ask the inner search."""
+        return self.search.worth(past._replace(tried=past.tried[:, self.members]), weights[self.members])  # type: ignore[no-any-return]
+
 
 class Guided:
     """Try next the weights whose expected gain, summed over targets, is the largest.
 
     A Gaussian process over the cube roots of the shares, with one Matérn-5/2 kernel for all targets, is fitted to the errors so far;
     its length is the likeliest of a few, over all targets. Candidates are Dirichlet draws and neighbours of the weights that are some
-    target's best. Stops when ``patience`` weights in a row together lowered the mean error by less than ``tol``.
+    target's best. Targets whose expected error is far above their best sit a set out. Stops when ``patience`` weights in a row together
+    lowered the mean error by less than ``tol``.
     """
 
     def __init__(self, first: Floats, scale: Floats, *, n_iter: int, seed: int, tol: float, patience: int = 8) -> None:
         self.first, self.scale = first, scale
         self.n_iter, self.seed, self.tol, self.patience = n_iter, seed, tol, patience
+        self._shape: Shape | None = None  # of the surrogate that proposed last
 
     def __call__(self, past: Proposal) -> Floats | None:
         m = len(past.tried)
@@ -76,8 +89,27 @@ class Guided:
             errors = errors[:, rng.choice(errors.shape[1], _SHOWN, replace=False)]
         shares = to_shares(past.tried, self.scale)
         pool = self._pool(shares, errors, rng)
-        gain = expected_gain(np.power(shares, _ROOT), errors, np.power(pool, _ROOT))
+        x, at = np.power(shares, _ROOT), np.power(pool, _ROOT)
+        self._shape = likeliest(x, errors)
+        gain = expected_gain(*surrogate(x, errors, at, self._shape), errors.min(axis=0))
         return from_shares(pool[int(np.argmax(gain))], self.scale)
+
+    def worth(self, past: Proposal, weights: Floats) -> Worth:
+        """Return the targets (n,) for which these weights may be better than any so far, and the errors expected of all.
+
+        May be: the error that the surrogate expects, less ``_DOUBT`` of its standard deviations, is below the least so far.
+        """
+        errors = past.errors.astype(np.float64)
+        hope, expected = np.ones(errors.shape[1], dtype=bool), np.zeros(errors.shape[1])
+        known = np.isfinite(errors).all(axis=0)
+        if self._shape is None:
+            return hope, expected
+        x, at = (np.power(to_shares(rows, self.scale), _ROOT) for rows in (past.tried, weights[None]))
+        guess, spread = surrogate(x, errors[:, known], at, self._shape)
+        least = errors[:, known].min(axis=0)
+        hope[known] = guess[0] - _DOUBT * spread[0] < least
+        expected[known] = np.maximum(guess[0], least)
+        return hope, expected
 
     def _settled(self, errors: Floats) -> bool:
         least = np.minimum.accumulate(errors, axis=0).mean(axis=1)
@@ -139,29 +171,48 @@ def dirichlet(rng: np.random.Generator, k: int, n: int, concentration: float) ->
     return gamma / gamma.sum(axis=1, keepdims=True)
 
 
-def expected_gain(x: Floats, errors: Floats, pool: Floats) -> Floats:
-    """Return the expected improvement of each candidate (n_pool,) summed over targets, from errors (m, n_targets) at the places x (m, d)."""
+def expected_gain(guess: Floats, spread: Floats, least: Floats) -> Floats:
+    """Return the expected improvement of each candidate summed over targets, from errors expected and their deviations (n_pool, n_targets)."""
     from scipy.special import ndtr
 
-    mean, spread = errors.mean(axis=0), np.maximum(errors.std(axis=0), 1e-9)
-    z = (errors - mean) / spread
-    length = max(_LENGTHS, key=lambda one: _evidence(x, z, one))
-    chol = np.linalg.cholesky(_matern(x, x, length) + _NUGGET * np.eye(len(x)))
-    cross = np.linalg.solve(chol, _matern(x, pool, length))
-    predicted = cross.T @ np.linalg.solve(chol, z)
+    gap = least - guess
+    u = gap / spread
+    return np.asarray((gap * ndtr(u) + spread * np.exp(-0.5 * u**2) / np.sqrt(2 * np.pi)).sum(axis=1))
+
+
+def likeliest(x: Floats, errors: Floats) -> Shape:
+    """Return the surrogate's length and power: the likeliest of a few lengths, for all targets together."""
+    z = _standard(errors)[0]
+    found = []
+    for length in _LENGTHS:
+        chol = _factor(x, length)
+        power = max(float((_whitened(chol, z) ** 2).mean()), 1e-12)
+        found.append((-0.5 * len(x) * np.log(power) - np.log(np.diag(chol)).sum(), length, power))
+    return max(found)[1:]
+
+
+def surrogate(x: Floats, errors: Floats, pool: Floats, shape: Shape) -> tuple[Floats, Floats]:
+    """Return the errors expected at the candidates (n_pool, n_targets) and their standard deviations, from errors (m, n_targets) at the places x (m, d)."""
+    (z, mean, spread), (length, power) = _standard(errors), shape
+    chol = _factor(x, length)
+    cross, white = _whitened(chol, _matern(x, pool, length)), _whitened(chol, z)
     variance = np.maximum(1.0 - (cross**2).sum(axis=0), 1e-10)
-    scale = np.sqrt(variance * np.maximum((np.linalg.solve(chol, z) ** 2).mean(), 1e-12))[:, None]
-    gap = z.min(axis=0) - predicted
-    u = gap / scale
-    gain = gap * ndtr(u) + scale * np.exp(-0.5 * u**2) / np.sqrt(2 * np.pi)
-    return np.asarray(gain @ spread)
+    return mean + spread * (cross.T @ white), spread * np.sqrt(variance * power)[:, None]
 
 
-def _evidence(x: Floats, z: Floats, length: float) -> float:
-    """Return the log likelihood of all targets under one length, each target's scale being the common one of greatest likelihood."""
-    chol = np.linalg.cholesky(_matern(x, x, length) + _NUGGET * np.eye(len(x)))
-    power = (np.linalg.solve(chol, z) ** 2).mean()
-    return float(-0.5 * len(x) * np.log(max(power, 1e-300)) - np.log(np.diag(chol)).sum())
+def _standard(errors: Floats) -> tuple[Floats, Floats, Floats]:
+    mean, spread = errors.mean(axis=0), np.maximum(errors.std(axis=0), 1e-9)
+    return (errors - mean) / spread, mean, spread
+
+
+def _factor(x: Floats, length: float) -> Floats:
+    return np.asarray(np.linalg.cholesky(_matern(x, x, length) + _NUGGET * np.eye(len(x))))
+
+
+def _whitened(chol: Floats, values: Floats) -> Floats:
+    from scipy.linalg import solve_triangular
+
+    return np.asarray(solve_triangular(chol, values, lower=True, check_finite=False))
 
 
 def _matern(a: Floats, b: Floats, length: float) -> Any:

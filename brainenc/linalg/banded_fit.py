@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -19,9 +19,12 @@ Splits = Sequence[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]
 RELATIVE = np.logspace(-6, 2, 17)
 _HEAP = 1.15
 _ROWS = -1  # key under which the rows that are left out are kept
-_SLACK = 0.02  # of the error of the mean: how near to a target's best its expected error has to be for a look at the exact one
+_SLACK = 0.02  # of the error of the mean: how near to a target's best its expected error has to be for a look at the exact one, at most
+_LEAST_SLACK = 0.002
+_FADE = 0.8  # of the slack that is left when an expectation was right
 _SCREENED = 200  # targets; for fewer the decomposition is what takes the time, and all are looked at
 _SHIFT, _STRIDE = 3, 3  # steps of the grid
+Evaluate = Callable[[int, npt.NDArray[np.intp]], None]
 
 
 class Proposal(NamedTuple):
@@ -31,8 +34,16 @@ class Proposal(NamedTuple):
     errors: npt.NDArray[np.float32]  # (m, n_targets); NaN for constant targets
 
 
-Search = Callable[[Proposal], Floats | None]
-Evaluate = Callable[[int, npt.NDArray[np.intp]], None]
+class Search(Protocol):
+    """What proposes weights."""
+
+    def __call__(self, past: Proposal) -> Floats | None:
+        """Return the next weights (n_bands,), or None to stop."""
+
+    def worth(self, past: Proposal, weights: Floats) -> tuple[npt.NDArray[np.bool_], Floats]:
+        """Return which targets are to be tried with these weights, and the relative errors expected of the others."""
+
+
 
 
 class BandedFit(NamedTuple):
@@ -66,9 +77,11 @@ def banded_fit(
     """Try the band weights that ``search`` proposes until it returns None; keep each target's weights and penalty of least held-out error.
 
     For each set of weights generalised cross-validation is computed for all targets and penalties, which is cheap. Times the ratio of
-    held-out error to it at a target's best so far, it tells which targets can gain: those within 2 % of the variance of their best. For them
+    held-out error to it at a target's best so far, it tells which targets can gain: those within a slack of their best, twice what
+    such expectations were off lately, at most 2 % of the variance. For them
     the exact held-out error is computed at the penalty that generalised cross-validation prefers, moved by the steps that it was off
-    last time, and downhill from there. Targets for which it was seen to mislead are not screened, see `_screened`. So a choice never rests
+    last time, and downhill from there. Targets for which it was seen to mislead are not screened, see `_screened`. A search that can tell
+    beforehand which targets its weights may serve spares the others even that. So a choice never rests
     on anything but held-out error; where there was none, ``history`` holds the estimate, or the target's best if that is larger.
 
     Parameters
@@ -81,9 +94,10 @@ def banded_fit(
     cv : list of (train, test) row indices, "loo", "gcv" or None
         None needs one penalty and one proposal.
     search : callable
-        Takes a `Proposal`, returns the next weights (n_bands,) or None.
+        Takes a `Proposal`, returns the next weights (n_bands,) or None. With 200 targets and more its ``worth(past, weights)`` is asked which
+        targets are to be tried (n_targets,), and the relative errors expected of the others.
     full : bool
-        Take the held-out error of every penalty, rather than go downhill from the one of generalised cross-validation.
+        Take the held-out error of every penalty for every target, rather than go downhill from the one of generalised cross-validation.
     memory : str, int, float or None
         Working memory beside what is given and returned.
     """
@@ -92,7 +106,7 @@ def banded_fit(
     m = n if design.form == "kernel" else len(design.mean)
     state = _State(
         np.full(n_targets, np.inf), np.full(n_targets, np.nan), np.zeros(n_targets, np.intp), np.zeros(n_targets, np.intp), np.zeros(n_targets, np.intp),
-        np.zeros(n_targets, dtype=bool), np.ones(n_targets), np.zeros((m, n_targets), dtype=np.float32 if b == 4 else np.float64),
+        np.zeros(n_targets, dtype=bool), np.ones(n_targets), np.full(n_targets, _SLACK), np.zeros((m, n_targets), dtype=np.float32 if b == 4 else np.float64),
     )  # fmt: skip
     folds = None if cv is None or isinstance(cv, str) else kernels.held_out_rows(cv, n, design.root.device)
     base = _base(design, targets, plan, cv, folds)
@@ -108,7 +122,10 @@ def banded_fit(
         job = _Job(design, targets, one, grid, cv, folds, full or len(grid) == 1, {})
         errors = np.empty(n_targets)
         for cols in plan.slices():
-            errors[cols] = _try(job, state, cols, base[cols], len(tried))
+            mine, expected = _worth(search, past, weights, cols, job.full)
+            errors[cols] = expected * base[cols]
+            index = np.arange(cols.start, cols.stop)[mine]
+            errors[index] = _try(job, state, index, base[index], len(tried))
         tried.append(weights)
         with np.errstate(invalid="ignore", divide="ignore"):
             history.append(np.where(targets.constant | ~(base > 0), np.nan, errors / base).astype(np.float32))
@@ -125,6 +142,7 @@ class _State(NamedTuple):
     shift: npt.NDArray[np.intp]  # steps from the penalty of generalised cross-validation to that of held-out error
     trusted: npt.NDArray[np.bool_]  # whether generalised cross-validation was right
     ratio: Floats  # held-out error over generalised cross-validation, at the best
+    slack: Floats  # share of the error of the mean by which expectations were off lately, twice
     weights: Array
 
 
@@ -141,10 +159,10 @@ class _Job(NamedTuple):
     memo: dict[int, Any]
 
 
-def load(design: kernels.BandDesign, targets: Targets, cols: slice) -> torch.Tensor:
-    """Return a chunk of centred, scaled targets; constant ones are zero."""
+def load(design: kernels.BandDesign, targets: Targets, cols: slice | npt.NDArray[np.intp]) -> torch.Tensor:
+    """Return some centred, scaled targets; constant ones are zero."""
     columns, dtype = targets.columns[cols], np.dtype(np.float32 if design.root.dtype == torch.float32 else np.float64)
-    together = len(columns) and columns[-1] - columns[0] == len(columns) - 1
+    together = bool(len(columns)) and columns[-1] - columns[0] == len(columns) - 1
     block, mean = targets.Y[:, slice(columns[0], columns[-1] + 1) if together else columns], targets.mean[cols]
     # take the mean off before rounding: a large mean would otherwise eat the digits
     wide = block.dtype.itemsize > dtype.itemsize or block.dtype.kind != "f"
@@ -183,8 +201,17 @@ def make_job(design: kernels.BandDesign, targets: Targets, one: kernels.Weightin
     return _Job(design, targets, one, alphas, cv, folds, True, {})
 
 
-def _try(job: _Job, state: _State, cols: slice, base: Floats, number: int) -> Floats:
-    """Try one weighting on a chunk of targets, keep what is better, return the least error found for each."""
+def _worth(search: Search, past: Proposal, weights: Floats, cols: slice, everyone: bool) -> tuple[npt.NDArray[np.bool_], Floats]:
+    """Return which targets of a chunk these weights may serve, and what is expected of them for the others."""
+    if everyone or past.errors.shape[1] < _SCREENED:
+        return np.ones(cols.stop - cols.start, dtype=bool), np.zeros(cols.stop - cols.start)
+    return search.worth(past._replace(errors=past.errors[:, cols]), weights)
+
+
+def _try(job: _Job, state: _State, cols: npt.NDArray[np.intp], base: Floats, number: int) -> Floats:
+    """Try one weighting on some targets, keep what is better, return the least error found for each."""
+    if not len(cols):
+        return np.empty(0)
     T = load(job.design, job.targets, cols)
     A = job.one.u.T @ T
     n_columns = T.shape[1]
@@ -193,7 +220,7 @@ def _try(job: _Job, state: _State, cols: slice, base: Floats, number: int) -> Fl
     else:
         step, least = _penalties(job, T, A, state, cols, base)
     better = np.flatnonzero(least < state.error[cols])
-    where = better + cols.start
+    where = cols[better]
     alpha = job.alphas[step[better]]
     state.error[where], state.alpha[where], state.choice[where], state.step[where] = least[better], alpha, number, step[better]
     if len(better):
@@ -202,7 +229,7 @@ def _try(job: _Job, state: _State, cols: slice, base: Floats, number: int) -> Fl
     return least
 
 
-def _penalties(job: _Job, T: torch.Tensor, A: torch.Tensor, state: _State, cols: slice, base: Floats) -> tuple[npt.NDArray[np.intp], Floats]:
+def _penalties(job: _Job, T: torch.Tensor, A: torch.Tensor, state: _State, cols: npt.NDArray[np.intp], base: Floats) -> tuple[npt.NDArray[np.intp], Floats]:
     """Return the place in the grid of each target's least held-out error, the larger penalty of two equal ones, and that error."""
     n_alphas, n_columns = len(job.alphas), T.shape[1]
     errors = np.full((n_alphas, n_columns), np.inf)
@@ -225,7 +252,8 @@ def _penalties(job: _Job, T: torch.Tensor, A: torch.Tensor, state: _State, cols:
 
 
 def _screened(
-    job: _Job, T: torch.Tensor, A: torch.Tensor, state: _State, cols: slice, base: Floats, errors: Floats, known: npt.NDArray[np.bool_], evaluate: Evaluate
+    job: _Job, T: torch.Tensor, A: torch.Tensor, state: _State, cols: npt.NDArray[np.intp], base: Floats, errors: Floats,
+    known: npt.NDArray[np.bool_], evaluate: Evaluate,
 ) -> tuple[npt.NDArray[np.intp], Floats]:  # fmt: skip
     """Return places and errors as `_penalties`, with a look at held-out errors only where generalised cross-validation leaves hope.
 
@@ -238,7 +266,7 @@ def _screened(
     guess, least = to_numpy(scan.indices), to_numpy(scan.values)
     trusted, slack, columns = state.trusted[cols], _SLACK * base, np.arange(n_columns)
     expected = least * state.ratio[cols]
-    hopeful = ~trusted | ~(expected > state.error[cols] + slack) | (len(state.error) < _SCREENED)
+    hopeful = ~trusted | ~(expected > state.error[cols] + state.slack[cols] * base) | (len(state.error) < _SCREENED)
     wanted = np.zeros_like(known)
     wanted[:: max(1, min(_STRIDE, n_alphas - 1))] = ~trusted
     wanted[guess, columns] |= ~trusted
@@ -253,6 +281,10 @@ def _screened(
     with np.errstate(invalid="ignore"):
         misled = hopeful & (known[guess, columns] & (errors[guess, columns] > found + slack))
         misled |= hopeful & trusted & (np.abs(found - expected) > slack)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        surprise = np.nan_to_num(2.0 * np.abs(found - expected) / base, nan=_SLACK, posinf=_SLACK)
+    renewed = np.clip(np.maximum(surprise, _FADE * state.slack[cols]), _LEAST_SLACK, _SLACK)
+    state.slack[cols] = np.where(hopeful & trusted, renewed, state.slack[cols])
     state.trusted[cols] = ~misled & (trusted | hopeful)
     state.shift[cols] = np.where(hopeful, np.clip(best - guess, -_SHIFT, _SHIFT), state.shift[cols])
     state.ratio[cols] = np.where(better, found / np.maximum(least, np.finfo(float).tiny), state.ratio[cols])

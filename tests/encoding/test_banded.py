@@ -137,6 +137,40 @@ def test_guided_search_matches_a_long_random_one_with_fewer_sets() -> None:
     assert guided.cv_scores_.mean() > random.cv_scores_.mean() - 0.002
 
 
+def test_targets_that_a_set_cannot_help_sit_it_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With many targets the surrogate spares most fits, and neither what is found nor what is said of it suffers."""
+    from brainenc.linalg import banded_fit
+
+    X, Y = case(n=90, t=240, seed=3)
+    mixed = Y + 0.8 * np.roll(Y, 1, axis=1)
+    tried, original = [], banded_fit._try
+    monkeypatch.setattr(banded_fit, "_try", lambda *given: tried.append(len(given[2])) or original(*given))
+    guided = BandedRidge(SIZES, n_iter=40, tol=0.0).fit(X, mixed)
+    assert tried[:5] == [240] * 5 and np.mean(tried[20:]) < 120
+    monkeypatch.setattr(banded_fit, "_SCREENED", 1000)
+    every = BandedRidge(SIZES, n_iter=40, tol=0.0).fit(X, mixed)
+    assert guided.cv_scores_.mean() > every.cv_scores_.mean() - 5e-4
+    np.testing.assert_allclose(np.nanmax(guided.search_scores_, axis=0), guided.cv_scores_, atol=1e-6)
+    worst = np.argsort(guided.cv_scores_ - every.cv_scores_)[:3]  # each target's score is that of folds, with the weights and penalty it got
+    folds = [(np.setdiff1d(np.arange(90), test), test) for test in np.array_split(np.arange(90), 5)]
+    for v in worst:
+        Z, error, least = X * np.sqrt(per_column(guided.band_weights_[v])), 0.0, 0.0
+        for train, test in folds:
+            model = Plain(alpha=guided.alpha_[v]).fit(Z[train], mixed[train, v])
+            error += ((mixed[test, v] - model.predict(Z[test])) ** 2).sum()
+            least += ((mixed[test, v] - mixed[train, v].mean()) ** 2).sum()
+        assert guided.cv_scores_[v] == pytest.approx(1 - error / least, abs=1e-9)
+
+
+def test_chunks_do_not_change_a_guided_search() -> None:
+    X, Y = case(t=260)
+    whole = BandedRidge(SIZES, n_iter=20).fit(X, Y)
+    chunked = BandedRidge(SIZES, n_iter=20, memory=int(whole.plan_.expected * 0.8)).fit(X, Y)
+    assert chunked.plan_.chunk < 260
+    np.testing.assert_allclose(chunked.candidates_, whole.candidates_, atol=1e-10)
+    np.testing.assert_allclose(chunked.predict(X), whole.predict(X), atol=1e-8)
+
+
 def test_the_same_seed_gives_the_same_fit() -> None:
     X, Y = case(t=9)
     for search in ("guided", "random"):
