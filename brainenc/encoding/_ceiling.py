@@ -59,7 +59,20 @@ def _estimate(subject: Subject) -> tuple[NoiseCeiling | None, str]:
     if ids.nunique() < 3:
         return None, "no ceiling: fewer than three stimuli"
     one = from_repeats(responses, n_repeats=test_repeats(subject))
+    for part in subject.parts:
+        one.values[part.usable] = _of_part(part)
     return one, one.describe()
+
+
+def _of_part(part: Subject) -> Any:
+    """Return the ceilings of targets that lack some rows, from the rows and for the repeats that they have."""
+    columns = np.flatnonzero(part.usable)
+    rows = np.flatnonzero(~np.isnan(part.responses.values[:, columns[0]]))
+    trials = part.responses.take_rows(rows).take_targets(columns)
+    ids = trials.samples["stimulus_id"]
+    if not ids.duplicated().any() or ids.nunique() < 3:
+        return np.nan
+    return from_repeats(trials, n_repeats=test_repeats(part)).values
 
 
 def _join(parts: list[tuple[NoiseCeiling | None, str]], subjects: list[Subject]) -> NoiseCeiling:

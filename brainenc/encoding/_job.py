@@ -86,7 +86,8 @@ def provenance(job: Job, table: Table, layers: Mapping[str, FeatureSpace]) -> di
         "n_train": [len(f.train.keys) for f in job.subjects[0].folds],
         "reduce": _reduction(job, table, list(layers)),
         "average": {s.name: "repeats averaged per stimulus" if s.averaged else "single rows" for s in job.subjects},
-        "n_targets_excluded": {s.name: int((~s.usable).sum()) for s in job.subjects},
+        "n_targets_excluded": {s.name: int((~s.scored).sum()) for s in job.subjects},
+        "n_targets_missing_rows": {s.name: int((s.scored & ~s.usable).sum()) for s in job.subjects},
         "test_stimuli_in_training": {s.name: s.shared_stimuli for s in job.subjects},
         "edge_share": dict(zip(layers, shares, strict=True)),
         "solver": dict(zip(layers, table.solvers, strict=True)),
@@ -154,10 +155,14 @@ def _share_between_runs(subject: Subject) -> float:
 
 
 def warn_before(subjects: list[Subject], aggregate: str) -> None:
-    missing = {s.name: int((~s.usable).sum()) for s in subjects if not s.usable.all()}
-    if missing:
-        text = ", ".join(f"{n} of {next(s for s in subjects if s.name == name).responses.n_targets} targets of {name}" for name, n in missing.items())
-        warnings.warn(f"NaN or infinity in {text}: they are kept apart and score NaN", BrainencWarning, stacklevel=3)
+    for what, count in (
+        ("have no scores: NaN in every row, infinity, or too few rows in a fold", lambda s: ~s.scored),
+        ("lack some rows (NaN): each is fitted and scored on those that it has", lambda s: s.scored & ~s.usable),
+    ):
+        found = {s.name: (int(count(s).sum()), s.responses.n_targets) for s in subjects}
+        if any(n for n, _ in found.values()):
+            text = ", ".join(f"{n} of {many} targets of {name}" for name, (n, many) in found.items() if n)
+            warnings.warn(f"{text} {what}", BrainencWarning, stacklevel=3)
     shared = {s.name: s.shared_stimuli for s in subjects if s.shared_stimuli}
     if shared:
         text = ", ".join(f"{n} of {name}" for name, n in shared.items())

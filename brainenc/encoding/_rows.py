@@ -22,6 +22,7 @@ from brainenc.nouns.windows import TimedRows, Windows
 
 Index = npt.NDArray[np.intp]
 N_INNER = 5
+LEAST_ROWS = 2
 BLOCK_SECONDS = {"t_r": 20.0, "sampling_rate": 1.0}
 SCANS = "blocks of consecutive samples"
 _CHUNK_ROWS = 2048
@@ -88,7 +89,7 @@ class Fold:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Subject:
-    """Responses of one subject with their folds and the targets that can be fitted."""
+    """Responses of one subject with their folds and the targets that are fitted on the rows of these."""
 
     name: str
     responses: Responses
@@ -97,6 +98,17 @@ class Subject:
     averaged: bool
     shared_stimuli: int
     crowded: bool = False  # epochs that overlap in time, and folds that heed it
+    parts: tuple[Subject, ...] = ()  # the same subject for targets that lack some rows, one for each pattern of missing rows
+
+    @property
+    def scored(self) -> npt.NDArray[np.bool_]:
+        """The targets that get a score, on all rows or on those that they have."""
+        return np.logical_or.reduce([self.usable, *(part.usable for part in self.parts)])
+
+    @property
+    def pieces(self) -> list[Subject]:
+        """Itself and its parts, those without a target left out."""
+        return [one for one in (self, *self.parts) if one.usable.any()]
 
     @property
     def moved(self) -> str:
@@ -110,14 +122,31 @@ def prepare(name: str, responses: Responses, split: Split, features: Mapping[str
     averaged = _averages(responses, by_stimulus, average)
     apart = inner_windows(responses, split)
     crowded = apart[0] is not None and not responses.is_time_series
-    folds, shared, pairs = [], 0, list(split.split(responses))
+    pairs = list(split.split(responses))
     refuse_shared_windows(responses, split, pairs)
-    for train, test in pairs:
+    shared = max(_n_shared(responses, train, test) for train, test in pairs)
+
+    def folds(pairs: list[tuple[Index, Index]]) -> list[Fold]:
         # averaged training rows have no run, session or window of their own, so folds of these keep single rows (the same least squares)
-        known = _side(responses, train, by_stimulus, averaged and _groups_are_stimuli(split) and not crowded)
-        folds.append(_fold(responses, split, known, _side(responses, test, by_stimulus, averaged), apart))
-        shared = max(shared, _n_shared(responses, train, test))
-    return Subject(name, responses, folds, _finite(responses.values), averaged, shared, crowded)
+        means = averaged and _groups_are_stimuli(split) and not crowded
+        sides = [(_side(responses, train, by_stimulus, means), _side(responses, test, by_stimulus, averaged)) for train, test in pairs]
+        return [_fold(responses, split, *one, apart) for one in sides]
+
+    whole = Subject(name, responses, folds(pairs), _finite(responses.values), averaged, shared, crowded)
+    parts = []
+    for present, columns in _patterns(responses.values, whole.usable):
+        kept = [(train[present[train]], test[present[test]]) for train, test in pairs]
+        if min(min(len(train), len(test)) for train, test in kept) < LEAST_ROWS:
+            continue
+        part = replace(whole, folds=folds(kept), usable=np.isin(np.arange(responses.n_targets), columns))
+        if all(len(fold.test.keys) >= least_rows(part) and len(fold.train.keys) >= LEAST_ROWS for fold in part.folds):
+            parts.append(part)
+    return replace(whole, parts=tuple(parts))
+
+
+def least_rows(subject: Subject, aggregate: str = "folds") -> int:
+    """Return how many test rows a fold needs: the means of two stimuli always correlate by 1 or -1."""
+    return 3 if subject.averaged and aggregate == "folds" else 2
 
 
 def share(subjects: list[Subject], *, separable: bool = True, ordered: bool = False) -> list[list[Subject]]:
@@ -248,6 +277,21 @@ def _n_shared(responses: Responses, train: Index, test: Index) -> int:
         return 0
     ids = responses.samples["stimulus_id"].to_numpy()
     return len(set(ids[train]) & set(ids[test]))
+
+
+def _patterns(values: npt.NDArray[Any], complete: npt.NDArray[np.bool_]) -> Iterator[tuple[npt.NDArray[np.bool_], Index]]:
+    """Yield (rows that are there, columns) for every set of targets that lack the same rows; targets with infinity are left out."""
+    from brainenc.linalg.ridge_setup import missing_patterns
+
+    infinite = np.zeros(values.shape[1], dtype=bool)
+    if complete.all():
+        return
+    for rows in _row_chunks(len(values)):
+        infinite |= np.isinf(values[rows]).any(axis=0)
+    columns = np.flatnonzero(~complete & ~infinite)
+    for missing, found in missing_patterns(values[:, columns]) if len(columns) else ():
+        if missing is not None and not missing.all():
+            yield ~missing, columns[found]
 
 
 def _finite(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:

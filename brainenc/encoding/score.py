@@ -17,7 +17,7 @@ from brainenc.encoding._ceiling import ceiling_of
 from brainenc.encoding._fit import Fit, check_encoder, check_series, fit_fold, fits_targets_apart, goes_by_order, reduced, with_bands
 from brainenc.encoding._job import Job, Table, provenance, warn_after, warn_before
 from brainenc.encoding._resampled import family_p, refuse_overlap, score_interval, warn_of_slow_trials
-from brainenc.encoding._rows import SCANS, Subject, order_like, prepare, share
+from brainenc.encoding._rows import SCANS, Subject, least_rows, order_like, prepare, share
 from brainenc.metrics import scores as metrics
 from brainenc.metrics.multiple import fdr_bh
 from brainenc.metrics.resample import permuted
@@ -63,7 +63,8 @@ def score_layers(
         Layers: one row a stimulus, or one row a response sample (`brainenc.design`). A key of a mapping renames its features,
         unless it is their layer part alone: ``{"layer2": space}`` with the name ``"model/layer2"`` keeps the full name.
     responses : Responses or {subject: Responses}
-        Trials or a time series of one or more subjects. Targets with NaN or infinity score NaN and are counted.
+        Trials or a time series of one or more subjects. A target that lacks some rows (NaN) is fitted and scored on those that it has, with
+        all that lack the same ones; ``n_test`` says how many. Targets without any row or with infinity score NaN. Both are counted.
     split : Split
         From ``brainenc.split``: images, kfold, runs, blocks or column.
     encoder : estimator, optional
@@ -92,7 +93,8 @@ def score_layers(
         Of permutations, bootstraps and reductions.
     keep_predictions : bool
         Keep predictions, observed values (float32) and test rows: paired comparisons and all other tests can then be done later, with the
-        verbs of `brainenc.encoding` (``permutation_test``, ``bootstrap``, ``compare``, ``best_layer``).
+        verbs of `brainenc.encoding` (``permutation_test``, ``bootstrap``, ``compare``, ``best_layer``), which give p-values and intervals
+        of targets with all rows only; ``permutations`` and ``bootstrap`` here give those of all.
     memory : str, int or float, optional
         Working memory of each fit, e.g. ``"4GB"``.
     device : str
@@ -115,7 +117,7 @@ def score_layers(
     Warns
     -----
     BrainencWarning
-        For targets with NaN, a hybrid search on a time series, penalties at the edge of the grid for more than 20 % of a layer's
+        For targets with missing rows, a hybrid search on a time series, penalties at the edge of the grid for more than 20 % of a layer's
         targets, test stimuli that also train, permutations of single trials where predictions of consecutive ones are alike, and pooled scores
         of time series whose runs differ in their means (more than 5 % of the variance).
 
@@ -138,7 +140,7 @@ def score_layers(
     check_series(encoder, [subject.name for subject in subjects if subject.responses.is_time_series or subject.crowded])
     warn_before(subjects, aggregate)
     limits, status = ceiling_of(ceiling, subjects)
-    groups = share(subjects, separable=fits_targets_apart(encoder), ordered=goes_by_order(encoder))
+    groups = share([piece for one in subjects for piece in one.pieces], separable=fits_targets_apart(encoder), ordered=goes_by_order(encoder))
     job = Job(subjects, groups, encoder, names, reduce, aggregate, permutations, bootstrap, seed, keep_predictions, memory, device)
     table = Table.empty(job, len(layers))
     with _bar(len(layers) * len(subjects[0].folds) * len(job.groups), progress) as bar:
@@ -151,9 +153,6 @@ def score_layers(
 def _score_layer(job: Job, table: Table, index: int, name: str, space: FeatureSpace, bar: Any) -> None:
     columns = job.columns()
     for group in job.groups:
-        if not any(subject.usable.any() for subject in group):
-            bar.update(len(group[0].folds))
-            continue
         fits, observed = [], []
         for number in range(len(group[0].folds)):
             fit, held_out, width = _fit_group(job, group, number, name, space)
@@ -172,8 +171,7 @@ def _score_layer(job: Job, table: Table, index: int, name: str, space: FeatureSp
             for number, fit in enumerate(fits):
                 table.alpha[index, number, targets] = fit.alpha[start:stop]
                 table.inner[index, number, targets] = fit.inner[start:stop]
-            if len(targets):
-                _score_subject(job, table, index, name, subject, mine, targets)
+            _score_subject(job, table, index, name, subject, mine, targets)
             start = stop
 
 
@@ -182,7 +180,7 @@ def _fit_group(job: Job, group: list[Subject], number: int, name: str, space: Fe
     fold = group[0].folds[number]
     X, X_test = (_rows_of(space, name, side, group[0]) for side in (fold.train, fold.test))
     X, X_test = reduced(X, X_test, job.reduce, job.seed)
-    sides = [(one.folds[number], one) for one in group if one.usable.any()]
+    sides = [(one.folds[number], one) for one in group]
     Y = _beside([_in_order(own.train.values(one.responses, one.usable), order_like(own.train, fold.train)) for own, one in sides])
     Y_test = _beside([own.test.values(one.responses, one.usable) for own, one in sides])
     fit = fit_fold(with_bands(job.encoder, space, job.reduce), X, Y, X_test, fold, memory=job.memory, device=job.device, layer=name)
@@ -229,7 +227,7 @@ def _score_subject(
             folds, n=job.permutations, seed=job.seed, keys=(subject.name,), units=units, aggregate=job.aggregate, alike=subject.moved != SCANS
         )
         table.p[index, targets], table.r[index, targets] = found.p, found.observed
-        place = job.subjects.index(subject)
+        place = [one.name for one in job.subjects].index(subject.name)
         table.tops[place] = np.maximum(table.tops[place], found.tops)
     if job.bootstrap:
         observed, predicted = (np.concatenate([pair[part] for pair in folds]) for part in (0, 1))
@@ -239,11 +237,25 @@ def _score_subject(
                 pooled=job.aggregate == "pooled",
             )  # fmt: skip
     if job.keep:
-        n_rows = sum(len(y) for y, _ in folds)
+        whole = next(one for one in job.subjects if one.name == subject.name)
+        rows = _places(subject, whole)
         for part, store, key in ((1, table.predictions.setdefault(subject.name, {}), name), (0, table.observed, subject.name)):
-            kept = np.full((n_rows, subject.responses.n_targets), np.nan, dtype=np.float32)
-            kept[:, subject.usable] = np.concatenate([pair[part] for pair in folds])
-            store[key] = kept  # type: ignore[index]
+            if key not in store:
+                n_rows = sum(len(fold.test.keys) for fold in whole.folds)
+                store[key] = np.full((n_rows, subject.responses.n_targets), np.nan, dtype=np.float32)  # type: ignore[index]
+            store[key][np.ix_(rows, subject.usable)] = np.concatenate([pair[part] for pair in folds])  # type: ignore[index]
+
+
+def _places(subject: Subject, whole: Subject) -> npt.NDArray[np.intp]:
+    """Return where the test rows of a subject, of which some may be missing, stand among those of all folds."""
+    if subject is whole:
+        return np.arange(sum(len(fold.test.keys) for fold in whole.folds))
+    found, start = [], 0
+    for mine, every in zip(subject.folds, whole.folds, strict=True):
+        first = {row: unit for row, unit in zip(every.test.rows, every.test.units, strict=True)}
+        found.append(start + np.array([first[row] for row in mine.test.rows[np.unique(mine.test.units, return_index=True)[1]]], dtype=np.intp))
+        start += len(every.test.keys)
+    return np.concatenate(found)
 
 
 def _wrap(
@@ -280,7 +292,8 @@ def _targets(subjects: list[Subject]) -> pd.DataFrame:
 
 
 def _n_test(job: Job) -> npt.NDArray[np.int64]:
-    rows = np.concatenate([np.outer([len(f.test.keys) for f in s.folds], s.usable) for s in job.subjects], axis=1)
+    of = lambda subject: np.outer([len(fold.test.keys) for fold in subject.folds], subject.usable)  # noqa: E731
+    rows = np.concatenate([np.sum([of(one) for one in (s, *s.parts)], axis=0) for s in job.subjects], axis=1)
     return rows.sum(axis=0, keepdims=True) if job.aggregate == "pooled" else rows
 
 
@@ -335,7 +348,7 @@ def _check_folds(subjects: list[Subject], aggregate: str) -> None:
     if len(set(numbers.values())) > 1:
         raise InputError("subjects have different numbers of folds", where="score_layers", got=str(numbers), fix="score them one by one")
     for subject in subjects:
-        least = 3 if subject.averaged and aggregate == "folds" else 2  # the means of two stimuli always correlate by 1 or -1
+        least = least_rows(subject, aggregate)
         for fold in subject.folds:
             if len(fold.test.keys) < least or len(fold.train.keys) < 2:
                 raise InputError(

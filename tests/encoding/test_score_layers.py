@@ -11,6 +11,7 @@ import pytest
 from scipy import stats
 from sklearn import linear_model
 from sklearn.decomposition import PCA
+from sklearn.metrics import r2_score
 
 import brainenc as be
 from brainenc.core.errors import BrainencWarning, InputError, NotFoundError
@@ -206,18 +207,67 @@ def test_pooled_scores_join_the_held_out_predictions(layers, brain):
     assert sorted(table["stimulus_id"]) == sorted(set(brain.samples["stimulus_id"]))
 
 
-def test_targets_with_nan_and_constant_targets_are_kept_apart(layers, brain, split):
+def test_empty_and_constant_targets_are_kept_apart(layers, brain, split):
     whole = be.score_layers(layers, brain, split=split)
     values = brain.values.copy()
-    values[5, 1], values[:, 4] = np.nan, 2.5
-    with pytest.warns(BrainencWarning, match="1 of 8 targets of 01"):
+    values[:, 1], values[5, 2], values[:, 4] = np.nan, np.inf, 2.5
+    with pytest.warns(BrainencWarning, match="2 of 8 targets of 01 have no scores"):
         scores = be.score_layers(layers, replace(brain, values=values), split=split, permutations=19, keep_predictions=True)
-    good = [0, 2, 3, 5, 6, 7]
+    good = [0, 3, 5, 6, 7]
     np.testing.assert_allclose(scores.values[..., good], whole.values[..., good], atol=1e-10)
-    assert np.isnan(scores.values[..., [1, 4]]).all() and np.isnan(scores.p[:, [1, 4]]).all()
-    assert scores.n_test[0].tolist() == [15, 0] + [15] * 6
-    assert scores.provenance["n_targets_excluded"] == {"01": 1}
+    assert np.isnan(scores.values[..., [1, 2, 4]]).all() and np.isnan(scores.p[:, [1, 2, 4]]).all()
+    assert scores.n_test[0].tolist() == [15, 0, 0] + [15] * 5
+    assert scores.provenance["n_targets_excluded"] == {"01": 2} and scores.provenance["n_targets_missing_rows"] == {"01": 0}
     assert np.isnan(scores.predictions["01"]["toy/small"][:, 1]).all()
+
+
+@pytest.mark.parametrize("aggregate", ["folds", "pooled"])
+def test_a_target_that_lacks_rows_scores_as_if_alone_without_them(layers, brain, aggregate, rng):
+    """Two patterns of missing trials, one shared by two targets; the same images are held out whatever is missing."""
+    split = be.split.kfold(4, seed=0)
+    held = [np.unique(brain.samples["stimulus_id"].to_numpy()[test]) for _, test in split.split(brain)]
+    values, lost = brain.values.copy(), {}
+    for columns, rows in (((1, 6), rng.choice(len(values), 25, replace=False)), ((3,), rng.choice(len(values), 9, replace=False))):
+        values[np.ix_(rows, columns)] = np.nan
+        lost.update({column: np.setdiff1d(np.arange(len(values)), rows) for column in columns})
+    options = dict(aggregate=aggregate, permutations=19, bootstrap=50, keep_predictions=True, metric=["pearson", "r2"])
+    with pytest.warns(BrainencWarning, match="3 of 8 targets of 01 lack some rows"):
+        scores = be.score_layers(layers, replace(brain, values=values), split=split, **options)
+    whole = be.score_layers(layers, brain, split=split, **options)
+    good = [0, 2, 4, 5, 7]
+    np.testing.assert_allclose(scores.values[..., good], whole.values[..., good], atol=1e-10)
+    for column, rows in lost.items():
+        alone = brain.take_rows(rows).take_targets([column])
+        means = pd.DataFrame({"y": alone.values[:, 0]}).groupby(alone.samples["stimulus_id"].to_numpy()).agg(y=("y", "mean"), n=("y", "size"))
+        for number, space in enumerate(layers.values()):
+            X = space.values[[list(space.samples["stimulus_id"]).index(one) for one in means.index]]
+            found = []
+            for ids in held:
+                test = means.index.isin(ids)
+                model = be.encoding.Ridge(cv="loo").fit(X[~test], means["y"][~test].to_numpy(), sample_weight=means["n"][~test].to_numpy(dtype=float))
+                found.append((means["y"][test].to_numpy(), model.predict(X[test])))
+            found = found if aggregate == "folds" else [tuple(np.concatenate([one[side] for one in found]) for side in (0, 1))]
+            np.testing.assert_allclose(scores.values[2 * number, :, column], [np.corrcoef(*one)[0, 1] for one in found], atol=1e-6)
+            np.testing.assert_allclose(scores.values[2 * number + 1, :, column], [r2_score(*one) for one in found], atol=1e-6)
+        assert scores.n_test[:, column].tolist() == [len(one[0]) for one in found]
+        assert np.abs(scores.ceiling.values[column] - be.metrics.from_repeats(alone).values[0]) < 0.02
+        assert np.isfinite(scores.p[:, column]).all() and np.isfinite(scores.ci[:, :, column]).all()
+    assert scores.provenance["n_targets_missing_rows"] == {"01": 3} and scores.provenance["n_targets_excluded"] == {"01": 0}
+
+
+def test_kept_predictions_of_missing_test_rows_are_nan(layers, brain, split):
+    single = brain.average("stimulus_id")
+    train, test = next(iter(split.split(single)))
+    values = single.values.copy()
+    values[test[[2, 5]], 4] = np.nan
+    with pytest.warns(BrainencWarning, match="lack some rows"):
+        scores = be.score_layers(layers, replace(single, values=values), split=split, keep_predictions=True)
+    observed, predicted = scores.observed["01"][:, 4], scores.predictions["01"]["toy/small"][:, 4]
+    rows = scores.test_rows["01"]["row"].to_numpy()
+    assert set(rows[np.isnan(predicted)]) == set(test[[2, 5]]) == set(rows[np.isnan(observed)])
+    kept = np.isfinite(observed)
+    assert np.corrcoef(observed[kept], predicted[kept])[0, 1] == pytest.approx(scores.values[0, 0, 4], abs=1e-5)
+    np.testing.assert_allclose(observed[kept], values[rows[kept], 4], atol=1e-5)
 
 
 def test_without_repeats_the_ceiling_says_so(layers, brain, split):
