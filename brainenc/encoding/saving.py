@@ -27,7 +27,7 @@ SCHEMA = 1
 SUFFIX = ".safetensors"
 SAVABLE = {
     "BandedRidge": "brainenc.encoding.banded:BandedRidge", "ReceptiveField": "brainenc.encoding.receptive_field:ReceptiveField",
-    "Ridge": "brainenc.encoding.ridge:Ridge",
+    "Ridge": "brainenc.encoding.ridge:Ridge", "Stacking": "brainenc.encoding.stacking:Stacking",
 }  # fmt: skip
 _KEY = "brainenc"
 _LARGEST_HEADER = 100_000_000

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +13,11 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from brainenc.core.checks import one_of
 from brainenc.core.errors import InputError
-from brainenc.encoding._band_fit import Fitted, Prepared, prepare, search_bands
+from brainenc.encoding._band_fit import BandModel, Fitted, Prepared, prepare, search_bands
 from brainenc.encoding._band_search import Listed
 from brainenc.encoding._bands import labels_of, resolve_bands
 from brainenc.encoding.ridge import _folds, _grid, _keep_names, _targets, _weights
+from brainenc.encoding.saving import Savable
 
 if TYPE_CHECKING:
     from brainenc.nouns.features import FeatureSpace
@@ -25,7 +27,7 @@ Floats = npt.NDArray[np.float64]
 MAX_BANDS = 10
 
 
-class Stacking(RegressorMixin, BaseEstimator):
+class Stacking(Savable, RegressorMixin, BaseEstimator):
     """Weighted mean of ridge models of single bands.
 
     ``y_v = b_v + sum_k w_vk f_vk(x)``: f_vk is ridge on band k with its own penalty, and ``w_v`` on the simplex minimises
@@ -65,6 +67,12 @@ class Stacking(RegressorMixin, BaseEstimator):
     True
     """
 
+    saved_arrays: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "weights_": ("targets", "bands"), "alphas_": ("targets", "bands"), "space_scores_": ("targets", "bands"), "cv_scores_": ("targets",),
+        "_coef": ("features", "targets"), "_x_mean": ("features",), "_y_mean": ("targets",), "_band_of": ("features",),
+    }  # fmt: skip
+    saved_plain: ClassVar[tuple[str, ...]] = ("solver_", "intercept_", "_is_1d", "_band_names")
+
     def __init__(
         self, bands: Any = None, alphas: Any = "auto", *,
         cv: Any = 5, fit_intercept: bool = True, solver: str = "auto", memory: str | int | float | None = None, device: str = "auto",
@@ -98,20 +106,25 @@ class Stacking(RegressorMixin, BaseEstimator):
         """
         X = self._features(X, reset=True)
         Y, self._is_1d = _targets(y, len(X))
-        self.bands_ = resolve_bands(self.bands, X.shape[1])
-        alphas, cv = self._options(X, Y, groups, len(self.bands_))
+        bands = resolve_bands(self.bands, X.shape[1])
+        alphas, cv = self._options(X, Y, groups, len(bands))
         prepared = prepare(
-            X, Y, list(self.bands_.values()), cv=cv, weights=_weights(sample_weight, len(X)), intercept=bool(self.fit_intercept), solver=self.solver,
+            X, Y, list(bands.values()), cv=cv, weights=_weights(sample_weight, len(X)), intercept=bool(self.fit_intercept), solver=self.solver,
             memory=self.memory, device=self.device,
         )  # fmt: skip
-        self._stack = stack(prepared, alphas)
-        self.weights_, self.solver_ = self._stack.weights(), prepared.form
-        self.alphas_ = np.stack([one.alpha for one in self._stack.fits], axis=1)
-        self.space_scores_ = np.stack([one.cv_scores for one in self._stack.fits], axis=1)
-        self.cv_scores_ = self._stack.scores(self.weights_)
-        coef = sum(one.model.coefficients() * w.astype(X.dtype) for one, w in zip(self._stack.fits, self.weights_.T, strict=True))
-        self.coef_: Any = coef[:, 0] if self._is_1d else coef.T  # type: ignore[index, union-attr]
-        intercept = self._predict(np.zeros((1, X.shape[1]), dtype=X.dtype))[0] if self.fit_intercept else np.zeros(Y.shape[1], dtype=X.dtype)
+        found = stack(prepared, alphas)
+        self.weights_, self.solver_ = found.weights(), prepared.form
+        self.alphas_ = np.stack([one.alpha for one in found.fits], axis=1)
+        self.space_scores_ = np.stack([one.cv_scores for one in found.fits], axis=1)
+        self.cv_scores_ = found.scores(self.weights_)
+        self._x_mean, self._y_mean, self._band_names = prepared.x_mean, found.y_mean, tuple(bands)
+        self._band_of = np.empty(X.shape[1], dtype=np.int64)
+        self._coef: Array = np.empty((X.shape[1], Y.shape[1]), dtype=X.dtype)
+        for k, columns in enumerate(bands.values()):
+            self._band_of[columns] = k
+            self._coef[columns] = found.fits[k].model.coefficients()[columns] * self.weights_[:, k].astype(X.dtype)
+        origin = np.zeros((1, X.shape[1]), dtype=X.dtype)
+        intercept = self._model().predict(origin)[0] if self.fit_intercept else np.zeros(Y.shape[1], dtype=X.dtype)
         self.intercept_: Any = intercept[0] if self._is_1d else intercept
         _keep_names(self, y)
         return self
@@ -119,15 +132,15 @@ class Stacking(RegressorMixin, BaseEstimator):
     def predict(self, X: Any) -> Array:
         """Return predicted responses, (n_samples, n_targets) or (n_samples,) where y was 1-D."""
         check_is_fitted(self)
-        out = self._predict(self._features(X, reset=False))
+        out = self._model().predict(self._features(X, reset=False))
         return out[:, 0] if self._is_1d else out
 
     def predict_by_space(self, X: Any, *, intercept: bool = True) -> Array:
         """Return the weighted prediction of each band (n_bands, n_samples, n_targets); see `BandedRidge.predict_by_space`."""
         check_is_fitted(self)
-        out = self._stack.parts(self._features(X, reset=False)) * self.weights_.T[:, None].astype(self._stack.dtype)
+        out = self._model().parts(self._features(X, reset=False))
         if intercept:
-            out += self._stack.y_mean / len(out)
+            out += self._y_mean / len(out)
         return out[:, :, 0] if self._is_1d else out
 
     def for_features(self, space: FeatureSpace, where: str) -> Stacking:
@@ -139,9 +152,20 @@ class Stacking(RegressorMixin, BaseEstimator):
         labels = labels_of(space, self.bands, where)
         return self if labels is None else clone(self).set_params(bands=labels)
 
-    def _predict(self, X: Array) -> Array:
-        parts = self._stack.parts(X)
-        return np.einsum("knv,vk->nv", parts, self.weights_.astype(self._stack.dtype)) + self._stack.y_mean
+    @property
+    def coef_(self) -> Array:
+        """Weights of the features, (n_targets, n_features) or (n_features,)."""
+        check_is_fitted(self)
+        return self._coef[:, 0] if self._is_1d else self._coef.T
+
+    @property
+    def bands_(self) -> dict[str, npt.NDArray[np.intp]]:
+        """Columns of each band, by name."""
+        check_is_fitted(self)
+        return {name: np.flatnonzero(self._band_of == i) for i, name in enumerate(self._band_names)}
+
+    def _model(self) -> BandModel:
+        return BandModel(None, list(self.bands_.values()), self._x_mean, self._y_mean, self._coef, self.weights_)
 
     def _options(self, X: Array, Y: Array, groups: Any, n_bands: int) -> tuple[Floats | None, Any]:
         one_of(self.solver, ("auto", "primal", "kernel"), "solver")
@@ -160,7 +184,7 @@ class Stacking(RegressorMixin, BaseEstimator):
             found = validate_data(self, X=X, reset=reset, dtype=[np.float64, np.float32], ensure_min_samples=2 if reset else 1)
         except ValueError as error:
             raise InputError(str(error), where=f"{type(self).__name__}.{'fit' if reset else 'predict'}") from None
-        return found if reset else found.astype(self._stack.dtype, copy=False)
+        return found if reset else found.astype(self._x_mean.dtype, copy=False)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -180,11 +204,6 @@ class Stack:
     def y_mean(self) -> Array:
         """Training means of the targets."""
         return self.fits[0].y_mean
-
-    @property
-    def dtype(self) -> Any:
-        """In which predictions are computed."""
-        return self.fits[0].weights.dtype
 
     def weights(self, members: list[int] | None = None) -> Floats:
         """Return the weights (n_targets, k) of a stack of these bands; 0 for the others, NaN for targets that have none."""

@@ -248,6 +248,19 @@ def test_a_saved_model_predicts_the_same_numbers(solver: str, tmp_path: Path) ->
     np.testing.assert_array_equal(warm.candidates_[2], model._favourites[0])
 
 
+@pytest.mark.parametrize("one_target", [False, True])
+def test_a_saved_stack_predicts_the_same_numbers(one_target: bool, tmp_path: Path) -> None:
+    X, Y = case()
+    Y[:4, 3] = np.nan
+    model = Stacking(list(np.repeat(["a", "b", "c"], SIZES))).fit(X, Y[:, 0] if one_target else Y)
+    again = load_model(model.save(tmp_path / "model"))
+    np.testing.assert_array_equal(again.predict(X), model.predict(X))
+    np.testing.assert_array_equal(again.predict_by_space(X), model.predict_by_space(X))
+    np.testing.assert_array_equal(again.weights_, model.weights_)
+    np.testing.assert_allclose(X @ again.coef_.T + again.intercept_, model.predict(X), atol=1e-9)
+    assert list(again.bands_) == ["a", "b", "c"] and again.get_params() == model.get_params()
+
+
 def test_groups_and_pairs_are_followed() -> None:
     X, Y = case()
     groups = np.arange(60) % 4
