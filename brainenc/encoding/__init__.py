@@ -11,6 +11,7 @@ from brainenc.core.lazy import lazy
 
 if TYPE_CHECKING:
     from brainenc.encoding._bands import join
+    from brainenc.encoding._integration import Integration
     from brainenc.encoding._partition import VariancePartition
     from brainenc.encoding._reading import Readout
     from brainenc.encoding.across import cluster_test, sign_flip_test
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from brainenc.encoding.hierarchy import distances_to, spatial_score, temporal_score
     from brainenc.encoding.inference import bootstrap, compare, permutation_test
     from brainenc.encoding.mixed import MixedEffects, mixed_effects
+    from brainenc.encoding.multimodal import multimodal_sites
     from brainenc.encoding.partitioning import partition_variance, product_measure
     from brainenc.encoding.projecting import average_subjects, project, read_mapper
     from brainenc.encoding.receptive import delay_weights, smooth_delays
@@ -43,6 +45,7 @@ _WHERE = {
     "BandedRidge": "banded",
     "Consistency": "consistency",
     "Delays": "delays",
+    "Integration": "_integration",
     "Latencies": "timing",
     "MixedEffects": "mixed",
     "Prevalence": "subjects",
@@ -73,6 +76,7 @@ _WHERE = {
     "load_model": "saving",
     "map_association": "associations",
     "mixed_effects": "mixed",
+    "multimodal_sites": "multimodal",
     "noise_corrected_consistency": "consistency",
     "normalized_curves": "curves",
     "partition_variance": "partitioning",
@@ -95,6 +99,7 @@ __all__ = [
     "BandedRidge",
     "Consistency",
     "Delays",
+    "Integration",
     "Latencies",
     "MixedEffects",
     "Prevalence",
@@ -125,6 +130,7 @@ __all__ = [
     "load_model",
     "map_association",
     "mixed_effects",
+    "multimodal_sites",
     "noise_corrected_consistency",
     "normalized_curves",
     "partition_variance",

@@ -35,6 +35,7 @@ RESULTS = {
     "Grid": "brainenc.rsa.topology.grids",
     "GromovWasserstein": "brainenc.rsa.topology.alignment",
     "Identification": "brainenc.rsa.topology.identification",
+    "Integration": "brainenc.encoding._integration",
     "KernelAnalysis": "brainenc.rsa.similarity.analysing",
     "NoiseModel": "brainenc.rsa.noise",
     "Partition": "brainenc.rsa.partitioning",

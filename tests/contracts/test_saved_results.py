@@ -35,6 +35,10 @@ def _make(name, rng):
         "Grid": lambda: be.rsa.topology.make_grid([0.0, 0.5], [0.5, 1.0]),
         "GromovWasserstein": lambda: be.rsa.topology.gromov_wasserstein(rdms.take([0]), rdms.take([2]), epsilon=0.1, n_init=1, n_null=9),
         "Identification": lambda: be.rsa.topology.identify(rdms, l=[0.0, 0.5], u=[0.5, 1.0], n_bootstrap=5, n_permutations=3),
+        "Integration": lambda: be.encoding.multimodal_sites(
+            {**spaces, "both": be.encoding.join(spaces)}, be.Responses(brain.values, brain.samples, {"channel": list("xxxyyy"), "time": [0.0, 0.1, 0.2] * 2}),
+            multimodal="both", unimodal=["a", "b"], split=be.split.blocks(2), n=20,
+        ),
         "KernelAnalysis": lambda: be.rsa.similarity.kernel_analysis(rng.random((20, 4)), np.tile([0, 1], 10)),
         "NoiseModel": lambda: be.rsa.noise_model(rng.standard_normal((8, 20))),
         "Partition": lambda: be.rsa.partition_variance(models, rdms, by="roi", n=5),
