@@ -1,10 +1,11 @@
 """The frame of the benchmarks: cases in one file, a table of ratios, memory of fresh processes.
 
 A case is one function that takes a size ("tiny", "small" or "full"), prepares the inputs of both sides, and returns a `Case`.
-Times are medians of interleaved runs on the wall after a warm-up (a peer above ``--patience`` seconds runs once, and without warming up);
-"spread" gives the fastest and slowest run of each side over its median; "cpu" is the ratio of processor seconds of the same runs, steadier where other programs run. Memory is the growth of a fresh process
-over the inputs. "floor" is the share of our time that the unavoidable products would take at this machine's measured rate. A peer
-marked * was given a share of the work and its time is divided by it.
+Times are medians of interleaved runs on the wall after a warm-up (a peer above ``--patience`` seconds runs once, and without warming
+up); "spread" gives the fastest and slowest run of each side over its median; "cpu" is the ratio of processor seconds of the same runs,
+steadier where other programs run. Memory is the growth of a fresh process over the inputs. "floor" is the share of our time that the
+unavoidable products would take at this machine's measured rate. A peer marked * was given a share of the work and its time is divided
+by it.
 """
 
 from __future__ import annotations

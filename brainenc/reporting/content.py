@@ -37,6 +37,7 @@ class Claim:
     share: float
     n_targets: int
     n_test: int
+    moment: str = ""
     bar: dict[str, float] = field(default_factory=dict)
 
 
@@ -74,6 +75,10 @@ class Group:
     has_ceiling: bool
     counts: dict[str, int]
     kind: str = "encoding"
+    what: str = "region"
+    timed: bool = False
+    rows_note: str = "Median and quartiles over the targets of a region; share: median of score / ceiling; chosen: by training rows; n: targets."
+    more: list[tuple[str, str, Table]] = field(default_factory=list)
 
 
 def describe_group(name: str, scores: Scores, study: Mapping[str, Any], position: int) -> Group:
@@ -96,12 +101,13 @@ def describe_group(name: str, scores: Scores, study: Mapping[str, Any], position
         claims_note += " Whiskers: 95 % bootstrap interval over test stimuli."
     hidden = len(table.subjects) * len(table.regions) - len(claims)
     claims_note += f" {hidden} further rows are in the table below." if hidden > 0 else ""
+    claims_note += " Median over the targets of a region."
     return Group(
-        anchor=f"part-{position}", name=name, facts=_facts(scores, table), headline=headline, headline_note=note, tally=_tally(claims), claims=claims,
+        anchor=f"part-{position}", name=name, facts=_facts(scores, table), headline=headline, headline_note=note, tally=tally(claims), claims=claims,
         claims_note=claims_note,
         several_subjects=len(table.subjects) > 1, models=[(m, i) for m, i in hues.items()], label=score_label(metric),
         figures=main_figures(scores, table) + other_metrics(scores, [m for m in known if m != metric]), regions=_region_table(scores, known),
-        winners=_winner_table(rows), winners_reason=reason, methods=methods(scores, table), caveats=caveats(scores, table) + list(study["caveats"]),
+        winners=winner_table(rows), winners_reason=reason, methods=methods(scores, table), caveats=caveats(scores, table) + list(study["caveats"]),
         provenance=as_text(scores.provenance), has_ceiling=any(np.isfinite(c.ceiling) for c in claims),
         counts={"subjects": len(table.subjects), "regions": len(table.regions), "layers": len(table.layers), "models": len(hues),
                 "targets": int(table.n_targets.sum())},
@@ -112,8 +118,9 @@ def overview(groups: Sequence[Any], study: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the head of the page shows: the counts, the failures, the provenance of the study as text."""
     same = len({g.kind for g in groups}) == 1
     separate = same and groups[0].kind == "encoding"  # comparisons of one analysis are of the same subjects
+    keys = ("subjects", "targets", "conditions", "channels", "contacts", "regions", "times", "layers", "models")
     counts = {key: (sum if separate and key in ("subjects", "targets") else max)(g.counts[key] for g in groups if key in g.counts)
-              for key in ("subjects", "targets", "conditions", "regions", "layers", "models") if any(key in g.counts for g in groups)}  # fmt: skip
+              for key in keys if any(key in g.counts for g in groups)}  # fmt: skip
     cards = [(f"{n:,}".replace(",", "\u202f"), key.removesuffix("s") if n == 1 else key) for key, n in counts.items()]
     columns = list(study["failures"][0]) if study["failures"] else []
     return {
@@ -155,10 +162,10 @@ def _claims(scores: Scores, table: Summary) -> list[Claim]:
                     n_test=int(np.median(n_test[inside])),
                 )  # fmt: skip
             )
-    return _with_bars(found)
+    return with_bars(found)
 
 
-def _with_bars(claims: list[Claim]) -> list[Claim]:
+def with_bars(claims: list[Claim]) -> list[Claim]:
     """Give every claim the coordinates of its bar on one common scale that starts at zero (or at the lowest score below it)."""
     ends = [v for c in claims for v in (c.score, c.ceiling, *(c.interval or ())) if np.isfinite(v)]
     low, high = min([0.0, *ends]), max([0.05, *ends]) * 1.02
@@ -199,14 +206,14 @@ def _headline(scores: Scores, table: Summary, claims: list[Claim]) -> tuple[str,
     return text, f"Median over {top.n_targets} targets; {interval}; {ceiling}; {top.n_test} test rows; {scores.split}."
 
 
-def _tally(claims: list[Claim]) -> str:
+def tally(claims: list[Claim], what: str = "region") -> str:
     """Return how often each model holds the chosen layer, where there are several rows and models."""
     models = [claim.layer.rsplit("/", 1)[0] for claim in claims]
     counts = sorted(((models.count(m), m) for m in dict.fromkeys(models)), key=lambda pair: -pair[0])
     if len(claims) < 3 or len(counts) < 2:
         return ""
-    what = "subject-region pairs" if len({c.subject for c in claims}) > 1 else "regions"
-    return f"Over {len(claims)} {what} the best layer belongs to " + ", ".join(f"{m} in {n}" for n, m in counts) + "."
+    rows = f"subject-{what} pairs" if len({c.subject for c in claims}) > 1 else f"{what}s"
+    return f"Over {len(claims)} {rows} the best layer belongs to " + ", ".join(f"{m} in {n}" for n, m in counts) + "."
 
 
 def _facts(scores: Scores, table: Summary) -> str:
@@ -278,8 +285,9 @@ def _region_table(scores: Scores, known: list[str]) -> Table:
     )
 
 
-def _winner_table(rows: list[dict[str, Any]]) -> Table:
-    columns = [("subject", "text"), ("region", "text"), ("winner", "text"), ("score", "number"), ("runner-up", "text"), ("difference", "number"),
+def winner_table(rows: list[dict[str, Any]], what: str = "region") -> Table:
+    """Return the table of winners and runners-up."""
+    columns = [("subject", "text"), (what, "text"), ("winner", "text"), ("score", "number"), ("runner-up", "text"), ("difference", "number"),
                ("95 % CI", "number"), ("distinct", "text")]  # fmt: skip
     cells = []
     for row in rows[:MAX_ROWS]:

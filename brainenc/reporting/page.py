@@ -12,7 +12,9 @@ from typing import Any
 from brainenc.core.errors import InputError
 from brainenc.reporting.content import Group, describe_group, overview
 from brainenc.reporting.groups import join_subjects, of_results
+from brainenc.reporting.recordings import describe_recording
 from brainenc.reporting.similarity import Comparison, Similarity, describe_comparison
+from brainenc.viz.moments import is_recording
 
 
 def report(results_or_scores: Any, path: str | Path = "report.html", *, title: str | None = None) -> Path:
@@ -49,7 +51,9 @@ def report(results_or_scores: Any, path: str | Path = "report.html", *, title: s
     from brainenc.io.atomic import write_text
 
     study, parts, compared = _parts(results_or_scores)
-    groups: list[Group | Similarity] = [describe_group(name, scores, study, position) for position, (name, scores) in enumerate(parts)]
+    groups: list[Group | Similarity] = [
+        (describe_recording if is_recording(scores) else describe_group)(name, scores, study, position) for position, (name, scores) in enumerate(parts)
+    ]
     groups += [describe_comparison(part, study, len(parts) + position) for position, part in enumerate(compared)]
     default = "Layer-by-region scores" if parts else "Representational similarity"
     return write_text(Path(path), render(groups, study, title or study.get("name") or default))

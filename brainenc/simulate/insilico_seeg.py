@@ -231,7 +231,7 @@ def _epochs(stimuli: StimulusSet, drive: Floats, table: pd.DataFrame, run: int, 
     here = (stimuli.table["run"] == run).to_numpy()
     at = np.rint(FS * stimuli.table["onset"].to_numpy()[here]).astype(np.intp)
     n = int(at.max() + FS * (LAST + WINDOW_S)) + 1
-    signal = grouped_noise(n, table["shaft"], generator(seed, "seeg noise", subject, run), rate=FS, corner=CORNER_HZ, shared=SHARED)
+    signal: Floats = grouped_noise(n, table["shaft"], generator(seed, "seeg noise", subject, run), rate=FS, corner=CORNER_HZ, shared=SHARED)
     after = np.arange(int(FS * COURSE_S))
     courses = gamma_course((after + 0.5) / FS, ONSET_S, table["true_peak"].fillna(0.3))
     for place, weights in zip(at, drive[here], strict=True):
@@ -239,7 +239,7 @@ def _epochs(stimuli: StimulusSet, drive: Floats, table: pd.DataFrame, run: int, 
         signal[place + inside] += weights * courses.T[inside]
     offsets = np.arange(round(FS * (FIRST - WINDOW_S / 2)), round(FS * (LAST + WINDOW_S / 2)))
     cut = signal[at[:, None] + offsets].swapaxes(1, 2)
-    means = window_means(cut, (offsets + 0.5) / FS, WINDOW_S, STEP_S)[0]
+    means = window_means(np.asarray(cut, dtype=np.float64), (offsets + 0.5) / FS, WINDOW_S, STEP_S)[0]
     return means.reshape(len(at), -1).astype(np.float32)
 
 

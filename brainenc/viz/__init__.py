@@ -10,6 +10,8 @@ _PUBLIC = {
     "layer_profiles": "profiles",
     "layer_time_image": "layer_times",
     "encoder_time_matrix": "layer_times",
+    "scalp_series": "recordings",
+    "score_course": "recordings",
     "score_vs_ceiling": "scatter",
     "brain_map": "maps",
     "score_map": "maps",

@@ -18,6 +18,8 @@ KINDS: dict[str, dict[str, str]] = {
         "winners": "brainenc.viz.maps:winner_map",
         "models": "brainenc.viz.searchlights:model_maps",
         "times": "brainenc.viz.layer_times:layer_time_image",
+        "course": "brainenc.viz.recordings:score_course",
+        "scalp": "brainenc.viz.recordings:scalp_series",
     },
     "Responses": {"carpet": "brainenc.viz.responses:response_carpet"},
     "FeatureSpace": {"spectrum": "brainenc.viz.features:variance_spectrum"},
@@ -30,6 +32,11 @@ KINDS: dict[str, dict[str, str]] = {
     },
     "TagSelection": {"counts": "brainenc.viz.tagging:tag_counts"},
     "TimeGeneralization": {"matrix": "brainenc.viz.layer_times:encoder_time_matrix"},
+    "Integration": {
+        "courses": "brainenc.viz.multimodal:integration_courses",
+        "map": "brainenc.viz.multimodal:integration_map",
+        "regions": "brainenc.viz.multimodal:integration_regions",
+    },
     "VariancePartition": {"bars": "brainenc.viz.partitions:partition_bars"},
     "Identification": {"triangle": "brainenc.viz.triangles:triangle"},
     "Evaluation": {
@@ -47,8 +54,8 @@ def plot(noun: Any, kind: str | None = None, **options: Any) -> Any:
     ----------
     noun : Scores, Evaluation, VariancePartition, TimeGeneralization, Identification, RDMs, Responses, FeatureSpace or StimulusSet
     kind : str, optional
-        For scores "heatmap" (default), "profiles", "ceiling", "map", "winners", "times" or "models" (default for a searchlight of one subject); for
-        evaluations "bars" (default), "course" (default where groups are times) or "matrix" (times by times); for RDMs "panels"
+        For scores "heatmap" (default), "profiles", "ceiling", "map", "winners", "times", "course", "scalp" or "models" (default for a searchlight of
+        one subject); for evaluations "bars" (default), "course" (default where groups are times) or "matrix" (times by times); for RDMs "panels"
         (default) or "mds"; the other nouns have one kind each.
     **options
         For the function behind it, e.g. ``plot(scores, "map", subject="01", title="Subject 01")``.

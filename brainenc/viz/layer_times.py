@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,9 +10,9 @@ import pandas as pd
 
 from brainenc.core.errors import InputError, NotFoundError
 from brainenc.nouns.scores import Scores
-from brainenc.nouns.spaces import SensorSpace
 from brainenc.nouns.tables import need_column
 from brainenc.viz import style
+from brainenc.viz.moments import with_sensors
 from brainenc.viz.summaries import Summary, ceiling_words, finite_mean, summarize
 
 MAX_PANELS = 9
@@ -32,7 +31,7 @@ def layer_time_image(
     Parameters
     ----------
     scores : Scores
-        Whose targets have a column of times (s), or are those of a `SensorSpace`, which knows their channels and times.
+        Whose targets have a column of times (s), or are those of sensors or contacts, which know their channels and times.
     metric : str, optional
         The first metric when not given.
     by : str, optional
@@ -55,7 +54,7 @@ def layer_time_image(
     InputError
         With fewer than two times; for a normalised image of scores without ceiling.
     """
-    scores = _with_sensors(scores)
+    scores = with_sensors(scores)
     when = pd.to_numeric(need_column(scores.targets, time, "layer_time_image: Scores.targets"))
     if when.nunique() < 2 or not np.isfinite(when).all():
         raise InputError("an image of time needs at least two times", where="layer_time_image", got=f"{when.nunique()} in {time!r}")
@@ -143,16 +142,6 @@ def encoder_time_matrix(generalization: Any, *, layer: str | None = None, channe
         parts.append("rows whose diagonal is not above chance have no meaning")
         style.heading(fig, "Encoders across time" if title is None else title, "; ".join(part for part in parts if part))
     return fig
-
-
-def _with_sensors(scores: Scores) -> Scores:
-    """Return scores whose targets have the columns channel and time where all spaces know them."""
-    spaces = [space for space in scores.spaces.values() if isinstance(space, SensorSpace)]
-    if {"channel", "time"} <= set(scores.targets) or len(spaces) < len(scores.spaces):
-        return scores
-    known = {"channel": np.concatenate([one.channels["channel"].to_numpy()[one.channel] for one in spaces])}
-    known |= {"time": np.concatenate([one.times[one.time] for one in spaces])}
-    return replace(scores, targets=scores.targets.assign(**{name: column for name, column in known.items() if name not in scores.targets}))
 
 
 def _ordered(table: Summary, *, normalized: bool) -> tuple[Floats, Floats]:

@@ -58,12 +58,14 @@ def draw_contacts(space: ContactSpace, values: Floats, scale: Any, label: str) -
     order = np.argsort(np.where(np.isnan(value), -np.inf, value))
     fig = plt.figure(figsize=(9.2, 3.3), facecolor=style.PAPER)
     try:
-        display = plot_glass_brain(None, figure=fig, axes=(0.02, 0.14, 0.86, 0.74), display_mode="lyrz")
+        display = plot_glass_brain(None, figure=fig, axes=(0.02, 0.1, 0.86, 0.78), display_mode="lyrz")
         if len(peak):
             display.add_markers(
                 peak[["x", "y", "z"]].to_numpy(dtype=float)[order],
                 marker_color=[tuple(c) for c in colors[order]],
                 marker_size=26,
+                edgecolors=style.INK,
+                linewidths=0.4,
             )
         from brainenc.viz.volumes import slim_bar
 
@@ -83,10 +85,10 @@ def has_places(space: SensorSpace) -> bool:
     ) >= 4
 
 
-def map_times(space: SensorSpace, canvas: Floats) -> list[int]:
-    """Return the moments to map: the peak of the median magnitude of each of four equal parts of the epoch."""
+def map_times(space: SensorSpace, canvas: Floats, n: int = N_MAPS) -> list[int]:
+    """Return the moments to map: the peak of the median magnitude of each of ``n`` equal parts of the epoch."""
     level = np.array([np.median(np.abs(c[np.isfinite(c)])) if np.isfinite(c).sum() >= 4 else -np.inf for c in canvas.T])
-    parts = np.array_split(np.arange(len(space.times)), min(N_MAPS, len(space.times)))
+    parts = np.array_split(np.arange(len(space.times)), min(n, len(space.times)))
     return [int(p[np.argmax(level[p])]) for p in parts if np.isfinite(level[p]).any()]
 
 

@@ -325,7 +325,9 @@ def test_the_interval_draws_what_the_comparisons_draw():
 
     scores, layer, targets = make(predictions=True), "gabor/energy", np.arange(8)
     rows = scores.test_rows["01"]
-    blocks = replace(scores, test_rows={"01": rows.assign(unit=rows["unit"] // 15).drop(columns="stimulus_id")})  # two blocks a fold
+    of_blocks = lambda size: {"01": rows.assign(unit=rows["unit"] // size).drop(columns="stimulus_id")}  # noqa: E731
+    blocks = replace(scores, test_rows=of_blocks(5))  # six blocks a fold
+    assert Intervals(replace(scores, test_rows=of_blocks(15)), "pearson").of("01", layer, targets) is None  # two blocks a fold say too little
     again = replace(scores, test_rows={"01": rows.assign(stimulus_id=[f"s{i % 30}" for i in range(60)])})  # both folds test the same
     for one in (scores, blocks, again):
         draws = []
