@@ -250,7 +250,7 @@ class ReceptiveField(Savable, RegressorMixin, BaseEstimator):
 
 
 def _shifts(delays: Sequence[float] | Delays, step: float) -> list[int]:
-    lags = as_delays(np.atleast_1d(delays) if not isinstance(delays, Delays) else delays)
+    lags = as_delays(delays if isinstance(delays, Delays) else [float(one) for one in np.atleast_1d(np.asarray(delays, dtype=np.float64))])
     if lags.weights is not None:
         raise InputError("weights of delays belong to kernels", where=_WHERE, fix="pass delays in seconds and delay_penalties, the inverse of weights")
     shifts = lags.shifts(step)

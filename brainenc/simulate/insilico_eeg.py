@@ -14,6 +14,7 @@ is no baseline correction, so that the noise is the same at all times, and the n
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,7 +37,7 @@ SUBJECTS = ("01", "02", "03", "04")
 N_REPEATS, RUNS_PER_REPEAT = 2, 4
 FS, FIRST, LAST = 100.0, -0.1, 0.6
 INTERVAL_S = (0.9, 1.1)
-CORNER_HZ, NOISE_UV, N_BACKGROUND, SENSOR_SHARE = 0.3, 7.0, 300, 0.1
+CORNER_HZ, NOISE_UV, N_BACKGROUND, SENSOR_SHARE = 0.3, 8.0, 300, 0.1
 BACKGROUND_RADII = (0.1, 0.7)
 PRIVATE_SHARE, DIPOLES = 0.2, 2  # dipoles in each hemisphere
 N_COMPONENTS, N_OWN = 60, 20
@@ -54,12 +55,12 @@ class Source(NamedTuple):
 
 
 SOURCES = (
-    Source("gabor/energy", 0.090, 0.045, (0.08, -0.55, 0.08), 5.0),
-    Source("toyclip/visual.layer1", 0.120, 0.052, (0.22, -0.46, 0.18), 5.0),
-    Source("toyclip/visual.layer2", 0.155, 0.060, (0.32, -0.42, 0.02), 5.0),
-    Source("toyclip/visual.layer3", 0.200, 0.070, (0.42, -0.30, 0.02), 6.0),
-    Source("toyclip/visual.layer4", 0.260, 0.080, (0.50, -0.08, 0.06), 5.0),
-    Source("table:concepts/columns", 0.360, 0.095, (0.18, -0.08, 0.50), 5.0),
+    Source("gabor/energy", 0.090, 0.045, (0.08, -0.55, 0.08), 8.0),
+    Source("toyclip/visual.layer1", 0.120, 0.052, (0.22, -0.46, 0.18), 8.0),
+    Source("toyclip/visual.layer2", 0.155, 0.060, (0.32, -0.42, 0.02), 8.0),
+    Source("toyclip/visual.layer3", 0.200, 0.070, (0.42, -0.30, 0.02), 9.0),
+    Source("toyclip/visual.layer4", 0.260, 0.080, (0.50, -0.08, 0.06), 8.0),
+    Source("table:concepts/columns", 0.360, 0.095, (0.18, -0.08, 0.50), 8.0),
 )
 # latencies of a person: all are longer or shorter by a factor, and each by a little of its own
 SLOWNESS_SD, OWN_SD_S = 0.06, 0.003
@@ -130,7 +131,7 @@ def times() -> Floats:
 
 def _signal(stimuli: StimulusSet, subject: str, seed: int, cache: str | Path | None) -> npt.NDArray[np.float32]:
     """Return the responses without noise (n_images, n_channels × n_times)."""
-    drivers, known = own_parts(_drivers(stimuli, cache)), sources(subject, seed)
+    drivers, known = _drivers(seed, cache), sources(subject, seed)
     courses = gamma_course(times(), known["onset"], known["peak"], sharpness=SHARPNESS)
     out = np.zeros((len(stimuli), len(cap()), len(times())))
     for source, course in zip(SOURCES, courses, strict=True):
@@ -157,9 +158,12 @@ def own_parts(layers: dict[str, Floats]) -> dict[str, Floats]:
     return own
 
 
-def _drivers(stimuli: StimulusSet, cache: str | Path | None) -> dict[str, Floats]:
+@lru_cache(maxsize=2)
+def _drivers(seed: int, cache: str | Path | None) -> dict[str, Floats]:
+    """Return what each layer has of its own, the same for all subjects."""
     from brainenc.features import extract
 
+    stimuli = scenes(seed, cache=cache)
     layers: dict[str, list[str]] = {}
     for source in SOURCES:
         model, layer = source.driver.split("/", 1)
@@ -167,7 +171,7 @@ def _drivers(stimuli: StimulusSet, cache: str | Path | None) -> dict[str, Floats
     spaces: dict[str, Any] = {}
     for model, names in layers.items():
         spaces |= extract(stimuli, model, layers=names, cache=cache, progress=False)
-    return {name: np.asarray(space.values, dtype=np.float64) for name, space in spaces.items()}
+    return own_parts({name: np.asarray(space.values, dtype=np.float64) for name, space in spaces.items()})
 
 
 def _maps(source: Source, subject: str, seed: int) -> Floats:
