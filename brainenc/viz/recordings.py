@@ -238,7 +238,7 @@ def _legend(fig: Any, names: list[str], colors: list[str], *, ceiling: bool) -> 
     if ceiling:
         handles.append(Line2D([], [], color=style.CEILING, linewidth=1.0, linestyle=(0, (4, 2)), label="noise ceiling"))
     if len(handles) > 1:
-        fig.legend(handles=handles, loc="outside upper left", ncols=min(len(handles), 3), fontsize=8.2, handlelength=1.6, columnspacing=1.4)
+        fig.legend(handles=handles, loc="outside right upper", fontsize=8.2, handlelength=1.6)
 
 
 def _sensors(space: SensorSpace, one: Courses, kind: str | None) -> tuple[SensorSpace, npt.NDArray[np.intp]]:
