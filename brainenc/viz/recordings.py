@@ -82,7 +82,7 @@ def score_course(
     names = [first.models[i] if several else first.names[i] for i in everywhere]
     with style.style():
         has_legend = len(names) > 1 or bool(np.isfinite(ceiling).any())
-        fig = style.figure(max({1: 6.2, 2: 4.0}.get(n_columns, 2.9) * n_columns + 0.7, 5.4), 1.95 * n_lines + (1.5 if has_legend else 1.0))
+        fig = style.figure(max({1: 6.2, 2: 4.0}.get(n_columns, 2.9) * n_columns + (2.2 if has_legend else 0.7), 5.4), 1.95 * n_lines + 1.0)
         axes = list(np.ravel(fig.subplots(n_lines, n_columns, sharex=True, sharey=True, squeeze=False)))
         for place, (ax, cell) in enumerate(zip(axes, shown, strict=False)):
             mine = lines[cells[cell]]
