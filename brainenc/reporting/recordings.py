@@ -237,6 +237,8 @@ def _contacts(reading: Reading) -> list[tuple[str, str, Table]]:
         return []
     table = contact_table(reading)
     texts = [name for name in ("subject", "channel", "roi", "region", "hemi", "tissue", "shaft") if name in table and table[name].notna().any()]
+    if {"roi", "region"} <= set(texts) and table["roi"].equals(table["region"]):
+        texts.remove("roi")
     places = [name for name in ("x", "y", "z") if name in table and table[name].notna().any()]
     columns = [*((("contact" if name == "channel" else name), "text") for name in texts), *((f"{name} (mm)", "number") for name in places), ("layer", "text"),
                *([("at (ms)", "number")] if reading.timed else []), ("score", "number"), ("ceiling", "number"), ("share", "number")]  # fmt: skip

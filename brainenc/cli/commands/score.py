@@ -76,6 +76,8 @@ def split_of(args: argparse.Namespace) -> dict[str, Any]:
         table["name" if kind == "column" else "groups"] = args.groups
     if args.gap is not None:
         table["gap"] = args.gap
+    if args.gap_seconds is not None:
+        table["seconds"] = args.gap_seconds
     if args.seed is not None:
         table |= {"seed": args.seed[0]} if len(args.seed) == 1 else {"seeds": args.seed}
     return table
