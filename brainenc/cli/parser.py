@@ -75,7 +75,7 @@ def _score(commands: argparse._SubParsersAction, common: argparse.ArgumentParser
     parser.add_argument("--groups", metavar="COLUMN", help="column that holds together what may not be split, or (column) that tells training from test")
     parser.add_argument("--gap", type=_natural, metavar="ROWS", help="rows left out on either side of a test block (blocks)")
     parser.add_argument(
-        "--gap-seconds", type=float, metavar="S", help="leave out training epochs that overlap a test epoch, or come this close to one (blocks); 0: only overlaps"
+        "--gap-seconds", type=float, metavar="S", help="leave out training epochs that come this close to a test epoch (blocks); 0: those that overlap"
     )
     parser.add_argument("--seed", action="append", type=_natural, metavar="N", help="split seed (repeatable; default 0)")
     parser.add_argument("--metric", action="append", metavar="NAME", help="repeatable (default: pearson)")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from brainenc.reporting.recordings import Reading
 
 MAX_HEAT_CELLS = 24
+N_PLACES = 4  # sensors that a map of the scalp needs
 
 
 def recording_figures(reading: Reading) -> list[Figure]:
@@ -78,6 +79,9 @@ def _on_the_scalp(reading: Reading) -> list[Figure]:
     scores, label = reading.scores, score_label(reading.metric)
     spaces = scores.spaces
     if not all(isinstance(space, SensorSpace) and has_places(space) for space in spaces.values()):
+        return []
+    scored = [np.isfinite(one.score).any(axis=(0, 2)).sum() for one in reading.found.values()]
+    if min(scored) < N_PLACES:
         return []
     alike = len({(tuple(space.channels["channel"]), tuple(space.times)) for space in spaces.values() if isinstance(space, SensorSpace)}) == 1
     whom: list[str | None] = [None] if alike else list(scores.subjects[:MAX_SUBJECTS])

@@ -148,6 +148,9 @@ def scalp_series(
     space, here = _sensors(spaces[0], first, kind)
     canvases = finite_mean(np.stack([one.score[chosen] for one in found]))[:, here]
     columns = _moments(space, canvases, times)
+    if not columns:
+        got = f"at most {int(np.isfinite(canvases).sum(axis=1).max(initial=0))} of {len(here)}"
+        raise InputError("scalp maps need scores of at least four sensors at a time", where="scalp_series", got=got)
     scale = Scale(canvases[:, :, columns], None, None, None)
     with style.style():
         fig = style.figure(1.5 * len(columns) + 1.2, 1.62 * len(chosen) + (1.0 if len(chosen) > 1 else 0.7))
