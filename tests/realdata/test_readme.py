@@ -8,7 +8,7 @@ README = Path(__file__).resolve().parents[2] / "README.md"
 
 def test_the_time_series_example_runs(real_data, monkeypatch):
     monkeypatch.setenv("BRAINENC_DATA", str(real_data("haxby2001_slice").parent))
-    (block,) = re.findall(r"```py\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.S)
+    block, _ = re.findall(r"```py\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.S)
     scope: dict[str, object] = {}
     exec(compile("import brainenc as be\n" + block, "README.md", "exec"), scope)  # noqa: S102
     scores = scope["scores"]

@@ -32,6 +32,15 @@ def test_the_blocks_of_the_readme_run(monkeypatch, tmp_path):
         exec(compile(block, "README.md", "exec"), scope)  # noqa: S102
 
 
+@pytest.mark.filterwarnings("ignore:targets whose penalty")  # before the stimulus there is nothing to predict
+def test_the_block_of_eeg_in_the_readme_runs():
+    _, block = re.findall(r"```py\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.S)
+    scope: dict[str, object] = {}
+    exec(compile("import brainenc as be\n" + block, "README.md", "exec"), scope)  # noqa: S102
+    when = scope["when"].set_index("layer")["peak"]  # type: ignore[attr-defined]
+    assert (when.sort_index().diff().dropna() > 0).all() and len(when) == 4
+
+
 def test_the_plan_of_the_readme_is_a_plan():
     import tomllib
 
