@@ -76,7 +76,7 @@ def test_stimuli_tested_again_are_averaged(study):
 def test_targets_without_a_prediction_are_counted(study):
     layers, brain = study
     values = brain.values.copy()
-    values[3, 7] = np.nan
+    values[:, 7] = np.nan
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         scores = be.score_layers(layers, replace(brain, values=values), split=be.split.images(test=0.4, seed=0), keep_predictions=True)
