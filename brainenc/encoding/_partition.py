@@ -36,7 +36,7 @@ class VariancePartition(Saved):
     product : ndarray of shape (n_spaces, n_targets), or None
         Product measure of the joint model (`product_measure`); None for encoders without parts, or without an intercept.
     targets : DataFrame of n_targets rows
-    errors : ndarray of shape (1 + n_subsets, n_test, n_targets), float32
+    errors : ndarray of shape (1 + n_subsets, n_test, n_targets), float32; no rows where ``n`` is 0
         Squared errors of the training means and of each subset in the test rows of all folds: what is resampled.
     terms : ndarray of shape (n_spaces, n_test, n_targets), float32, or None
         What each row adds to the numerator of ``product``.

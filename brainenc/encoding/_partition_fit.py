@@ -35,7 +35,7 @@ class Data:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Found:
-    """Squared errors (1 + n_subsets, n_test, n_targets) with their sums over rows, and the terms of the product measure with theirs."""
+    """Squared errors (1 + n_subsets, n_test or 0, n_targets) with their sums over rows, and the terms of the product measure with theirs."""
 
     errors: npt.NDArray[np.float32]
     sums: Floats
@@ -43,22 +43,22 @@ class Found:
     term_sums: Floats | None
 
 
-def fit_subsets(encoder: Any, data: Data, subsets: list[list[int]], *, memory: Any, device: str) -> Found:
-    """Fit a model to every subset of the bands, the last being all of them, and score it on the test rows."""
+def fit_subsets(encoder: Any, data: Data, subsets: list[list[int]], *, memory: Any, device: str, keep: bool) -> Found:
+    """Fit a model to every subset of the bands, the last being all of them, and score it on the test rows; ``keep`` the errors of single rows."""
     y = data.Y_test.astype(np.float64) - data.mean
-    errors = np.empty((len(subsets) + 1, *y.shape), dtype=np.float32)
+    errors = np.empty((len(subsets) + 1, len(y) if keep else 0, y.shape[1]), dtype=np.float32)
     sums = np.empty((len(subsets) + 1, y.shape[1]))
-    errors[0], sums[0] = y**2, (y**2).sum(axis=0)
+    errors[0], sums[0] = (y**2)[: errors.shape[1]], (y**2).sum(axis=0)
     terms: Floats | None = None
     for i, (parts, shift) in enumerate(_predictions(encoder, data, subsets, memory, device)):
         predicted = parts.sum(axis=0) + shift
         squared = (y - predicted) ** 2
-        errors[i + 1], sums[i + 1] = squared, squared.sum(axis=0)
+        errors[i + 1], sums[i + 1] = squared[: errors.shape[1]], squared.sum(axis=0)
         if len(parts) == len(data.bands) and not np.any(shift):
             terms = parts * (2 * y - predicted)  # of the last subset, all bands
     if terms is None:
         return Found(errors, sums, None, None)
-    return Found(errors, sums, terms.astype(np.float32), terms.sum(axis=1))
+    return Found(errors, sums, terms[:, : errors.shape[1]].astype(np.float32), terms.sum(axis=1))
 
 
 def _predictions(encoder: Any, data: Data, subsets: list[list[int]], memory: Any, device: str) -> Iterator[tuple[Floats, Floats]]:

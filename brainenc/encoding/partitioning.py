@@ -58,7 +58,8 @@ def partition_variance(
     average : {"auto", True, False}
         As in `score_layers`.
     n : int
-        Bootstrap samples of test rows (blocks of scans for time series) for intervals, the same for all subsets; 0 for none.
+        Bootstrap samples of test rows (blocks of scans for time series) for intervals, the same for all subsets. They need the squared errors of
+        every subset, row and target, 4 · 2^k · n_test · n_targets bytes, which the result holds; 0 for no intervals, and none are held.
     seed : int
         Of the bootstrap.
     memory, device, progress
@@ -103,7 +104,8 @@ def partition_variance(
     if not subject.usable.any():
         raise InputError("no target is complete", where=WHERE, got=f"NaN or infinity in all {responses.n_targets} targets")
     found = [
-        fit_subsets(encoder, _data(space, columns, subject, fold), subsets, memory=memory, device=device) for fold in _shown(subject.folds, progress)
+        fit_subsets(encoder, _data(space, columns, subject, fold), subsets, memory=memory, device=device, keep=n > 0)
+        for fold in _shown(subject.folds, progress)
     ]  # fmt: skip
     return _wrap(found, subject, list(bands), subsets, (type(encoder).__name__, split.describe()), int(n), seed)
 

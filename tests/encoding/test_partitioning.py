@@ -56,7 +56,7 @@ def test_the_planted_partition_is_recovered(found: VariancePartition) -> None:
 @pytest.mark.parametrize("encoder", [None, Stacking(), Ridge(cv="loo")], ids=["banded", "stacking", "ridge"])
 def test_sums_are_exact(encoder: Any) -> None:
     spaces, brain = spaces_and_brain(n_targets=6, n=120)
-    out = partition_variance(spaces, brain, split=be.split.kfold(2), encoder=encoder, n=0)
+    out = partition_variance(spaces, brain, split=be.split.kfold(2), encoder=encoder, n=20)
     np.testing.assert_allclose(out.parts.sum(0), out.joint, atol=1e-12)
     np.testing.assert_allclose(out.shapley.sum(0), out.joint, atol=1e-12)
     if isinstance(encoder, Ridge):
@@ -167,3 +167,15 @@ def test_bad_input_is_named() -> None:
     with pytest.raises(InputError, match="differ in shape"):
         product_measure(np.zeros((3, 2)), np.zeros((2, 3, 1)))
     assert np.isnan(product_measure(np.zeros((3, 1)), np.zeros((2, 3, 1)))).all()
+
+
+def test_without_intervals_no_errors_of_rows_are_held() -> None:
+    rng = np.random.default_rng(0)
+    ids = [f"image{i}" for i in range(60)]
+    spaces = {name: be.FeatureSpace(rng.standard_normal((60, 4)), {"stimulus_id": ids}, name=name) for name in ("a", "b")}
+    brain = be.Responses(spaces["a"].values @ rng.standard_normal((4, 5)) + rng.standard_normal((60, 5)), {"stimulus_id": ids})
+    some, none = (be.encoding.partition_variance(spaces, brain, split=be.split.kfold(3), n=n) for n in (20, 0))
+    assert some.errors.shape == (4, 60, 5) and none.errors.shape == (4, 0, 5) and none.terms.shape == (2, 0, 5)
+    np.testing.assert_array_equal(none.parts, some.parts)
+    np.testing.assert_array_equal(none.product, some.product)
+    assert none.to_frame(by="target_id")["ci_low"].isna().all() and some.to_frame()["ci_low"].notna().all()
