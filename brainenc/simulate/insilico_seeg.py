@@ -239,7 +239,7 @@ def _epochs(stimuli: StimulusSet, drive: Floats, table: pd.DataFrame, run: int, 
         signal[place + inside] += weights * courses.T[inside]
     offsets = np.arange(round(FS * (FIRST - WINDOW_S / 2)), round(FS * (LAST + WINDOW_S / 2)))
     cut = signal[at[:, None] + offsets].swapaxes(1, 2)
-    means = window_means(np.asarray(cut, dtype=np.float64), (offsets + 0.5) / FS, WINDOW_S, STEP_S)[0]
+    means = window_means(cut, np.asarray((offsets + 0.5) / FS, dtype=np.float64), WINDOW_S, STEP_S)[0]
     return means.reshape(len(at), -1).astype(np.float32)
 
 
