@@ -93,6 +93,7 @@ other = be.load("insilico_seeg", subject="02").responses
 theirs = multimodal_sites(models, {name: other.rows(f"structure == '{name}'") for name in structures}, **roles, split=be.split.runs(), n=500, progress=False)
 both = Integration.stack([found, theirs])
 print(both)
+print(both.regions().round(3).to_string(index=False))
 be.plot(both, "regions")
 
 # %%

@@ -72,7 +72,10 @@ class Integration(Saved):
         return list(self.criteria["comparisons"])
 
     def regions(self, column: str | None = None) -> pd.DataFrame:
-        """Return the share of multimodal sites of each region with its 95 % Wilson interval.
+        """Return the share of multimodal sites of each region with its 95 % Wilson interval, and the gain of its sites.
+
+        ``gain`` is the mean over all sites of a region, multimodal or not, of Δr over the concatenation (mean over bins, the smaller one of several
+        event structures); ``gain_low`` and ``gain_high`` are its smallest and largest site.
 
         Parameters
         ----------
@@ -89,11 +92,13 @@ class Integration(Saved):
         if column is None and not known:
             raise InputError("nothing is known about regions", where="Integration.regions", expected="a column region, roi or shaft of the targets")
         column = one_of(column or known[0], tuple(self.sites.columns), "column")
-        rows = []
+        rows, gain = [], self.to_image("concatenation")["value"]
         for region, group in self.sites.groupby(column, sort=False, dropna=False):
             k, n = int(group["multimodal"].sum()), len(group)
             low, high = binomtest(k, n).proportion_ci(method="wilson")
-            rows.append({column: region, "n_sites": n, "n_multimodal": k, "share": k / n, "ci_low": low, "ci_high": high})
+            mine = gain.loc[group.index]
+            rows.append({column: region, "n_sites": n, "n_multimodal": k, "share": k / n, "ci_low": low, "ci_high": high, "gain": mine.mean(),
+                         "gain_low": mine.min(), "gain_high": mine.max()})  # fmt: skip
         return pd.DataFrame(rows).sort_values(["share", "n_sites"], ascending=False, ignore_index=True)
 
     def to_frame(self) -> pd.DataFrame:

@@ -43,6 +43,7 @@ def test_the_fusing_site_is_found_and_the_adding_one_is_not():
     assert found.criteria["min_bins"] == 5 and found.criteria["block"] == {"events": 2}
     table = found.regions()
     assert table["region"].tolist() == ["STS", "IFG"] and table["share"].tolist() == [0.5, 0.0] and table["ci_high"].max() < 1
+    assert table["gain"][0] == pytest.approx(effects.loc[(["A1", "A2"], "concatenation"), "mean_difference"].mean()) and table["gain"][0] > table["gain"][1]
     image = found.to_image("concatenation")
     assert image.loc[0, "value"] == pytest.approx(effects.loc[("A1", "concatenation"), "mean_difference"]) and found.to_image()["value"].tolist() == [1, 0, 0]
 
