@@ -50,14 +50,15 @@ class BandedRidge(Savable, RegressorMixin, BaseEstimator):
     search : "guided", "random" or array_like of shape (n, n_bands), default="guided"
         ``"random"``: Dirichlet draws of the bands' shares of the weighted variance, concentrations 0.1 and 1 in turn. ``"guided"``: the next
         weights are those of the largest expected gain over all targets, under a Gaussian process of the errors so far; it begins
-        with each band alone. Both begin with one penalty for all features (plain ridge) and with equal shares. An array lists the weights to try;
+        with each band alone. Of 200 targets and more it leaves out, for each set, those whose expected error there is more than four standard
+        deviations above their best. Both begin with one penalty for all features (plain ridge) and with equal shares. An array lists the weights to try;
         ``np.eye(n_bands)`` makes the best single band win.
     n_iter : int, default=100
         Sets of weights; the most for ``"guided"``.
     tol : float, default=1e-4
         ``"guided"`` stops when 8 sets together raised the mean inner score by less.
     full : bool, default=False
-        Take the held-out error of every penalty. Otherwise from the one that generalised cross-validation prefers downhill, which
+        Take the held-out error of every set and penalty for every target. Otherwise from the one that generalised cross-validation prefers downhill, which
         finds the same where the error has a single minimum.
     seed : int, default=0
     warm_start : bool, default=False
@@ -76,7 +77,8 @@ class BandedRidge(Savable, RegressorMixin, BaseEstimator):
     candidates_ : ndarray, (n_tried, n_bands)
         The weights that were tried, in order (those of groups of targets that lack different rows one after the other).
     search_scores_ : ndarray, (n_tried, n_targets)
-        Inner score of each, at the best penalty that was looked at; estimated by generalised cross-validation where a set had no chance.
+        Inner score of each, at the best penalty that was looked at; estimated, by generalised cross-validation or the
+        Gaussian process, where a set had no chance.
     coef_ : ndarray, (n_targets, n_features), or (n_features,) where y is 1-D
         Formed when asked for.
     intercept_ : ndarray, (n_targets,), or float where y is 1-D
