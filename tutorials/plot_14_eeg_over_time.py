@@ -144,6 +144,8 @@ for driver in ("gabor/energy", "table:concepts/columns"):
     print(f"\n{driver}, true peak {1000 * truth.loc[driver, '01']:.0f} ms")
     print(clusters.table[clusters.table["p"] <= 0.05][["start", "stop", "n_cells", "p", "channels"]].round(3).to_string(index=False))
 
+be.plot(clusters, scores=scores.where(subject="01"), title="table:concepts/columns: clusters of channels and times")
+
 # %%
 # A real recording
 # ----------------

@@ -32,6 +32,7 @@ KINDS: dict[str, dict[str, str]] = {
     },
     "TagSelection": {"counts": "brainenc.viz.tagging:tag_counts"},
     "TimeGeneralization": {"matrix": "brainenc.viz.layer_times:encoder_time_matrix"},
+    "Clusters": {"image": "brainenc.viz.clusters:cluster_image"},
     "Integration": {
         "courses": "brainenc.viz.multimodal:integration_courses",
         "map": "brainenc.viz.multimodal:integration_map",
@@ -52,11 +53,11 @@ def plot(noun: Any, kind: str | None = None, **options: Any) -> Any:
 
     Parameters
     ----------
-    noun : Scores, Evaluation, VariancePartition, TimeGeneralization, Identification, RDMs, Responses, FeatureSpace or StimulusSet
+    noun : Scores, Evaluation, VariancePartition, TimeGeneralization, Integration, Clusters, Identification, RDMs, Responses, FeatureSpace or StimulusSet
     kind : str, optional
         For scores "heatmap" (default), "profiles", "ceiling", "map", "winners", "times", "course", "scalp" or "models" (default for a searchlight of
         one subject); for evaluations "bars" (default), "course" (default where groups are times) or "matrix" (times by times); for RDMs "panels"
-        (default) or "mds"; the other nouns have one kind each.
+        (default) or "mds"; for integrations "courses" (default), "map" or "regions"; the other nouns have one kind each.
     **options
         For the function behind it, e.g. ``plot(scores, "map", subject="01", title="Subject 01")``.
 
