@@ -16,7 +16,7 @@ from brainenc.core.errors import BrainencWarning, InputError, NotFoundError
 from brainenc.core.rng import check_seed
 from brainenc.encoding._bands import join
 from brainenc.encoding._integration import PLACE, Integration
-from brainenc.encoding._resampled import is_crossed, layer_draws, paired_interval, reblocked
+from brainenc.encoding._resampled import is_crossed, layer_draws, paired_interval, reblocked, summarised
 from brainenc.encoding.score import score_layers
 from brainenc.metrics.multiple import fdr_bh
 from brainenc.metrics.resample import bootstrap_folds, n_units
@@ -28,6 +28,7 @@ Floats = npt.NDArray[np.float64]
 WHERE = "multimodal_sites"
 CONCATENATION = "concatenation"
 PREDICTION, UNIMODAL, RANDOM = "prediction", "unimodal", "random"
+_NEAR_ONE = 0.999999
 SPAN = 0.25  # seconds that significant bins have to make up
 Models = Mapping[str, FeatureSpace | Mapping[str, FeatureSpace]]
 
@@ -183,13 +184,16 @@ def _differences(drawn: Mapping[str, tuple[Floats, Floats]], pairs: Sequence[tup
         difference, spread = point - other, draws - others
         low, high, p = paired_interval(difference, spread, many, crossed=crossed)
         p = np.where(difference > 0, p / 2, 1 - p / 2)
-        mean = paired_interval(np.atleast_1d(np.nanmean(difference)), np.nanmean(spread, axis=1, keepdims=True), many, crossed=crossed)
-        z = np.arctanh(np.clip(point, -0.999999, 0.999999)) - np.arctanh(np.clip(other, -0.999999, 0.999999))
-        parts.append((difference, low, high, p, (float(np.nanmean(difference)), float(mean[0][0]), float(mean[1][0]), float(np.nanmean(z)))))
+        mean, means = summarised(difference, spread, np.nanmean)
+        ends = paired_interval(mean, means, many, crossed=crossed)
+        z = np.arctanh(np.clip(point, -_NEAR_ONE, _NEAR_ONE)) - np.arctanh(np.clip(other, -_NEAR_ONE, _NEAR_ONE))
+        mean_z = summarised(z, z[None], np.nanmean)[0]
+        parts.append((difference, low, high, p, tuple(float(one[0]) for one in (mean, ends[0], ends[1], mean_z))))
     hardest = np.argmax([np.nan_to_num(part[3], nan=2.0) for part in parts], axis=0)
     pick = lambda i: np.choose(hardest, [part[i] for part in parts])  # noqa: E731
     against = np.array([second or "zero" for _, second in pairs], dtype=object)[hardest]
-    return {"difference": pick(0), "ci_low": pick(1), "ci_high": pick(2), "p": pick(3), "against": against, "mean": min(part[4] for part in parts)}
+    least = min((part[4] for part in parts), key=lambda one: np.nan_to_num(one[0], nan=np.inf))
+    return {"difference": pick(0), "ci_low": pick(1), "ci_high": pick(2), "p": pick(3), "against": against, "mean": least}
 
 
 def _tables(found: list[_Site], scores: Scores, least: int, alpha: float) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
@@ -208,12 +212,13 @@ def _tables(found: list[_Site], scores: Scores, least: int, alpha: float) -> tup
     effects = []
     for one in found:
         for label, got in one.found.items():
-            peak = int(np.nanargmax(got["difference"])) if np.isfinite(got["difference"]).any() else 0
+            known = bool(np.isfinite(got["difference"]).any())
+            peak = int(np.nanargmax(got["difference"])) if known else 0
             mean, low, high, z = got["mean"]
             n_bins = int(count[one.channel, label])
             effects.append(
                 {"subject": subject, "channel": one.channel, "comparison": label, "n_bins": n_bins, "passes": n_bins >= least, "mean_difference": mean,
-                 "ci_low": low, "ci_high": high, "mean_z": z, "peak_difference": got["difference"][peak], "peak_time": one.times[peak],
+                 "ci_low": low, "ci_high": high, "mean_z": z, "peak_difference": got["difference"][peak], "peak_time": one.times[peak] if known else np.nan,
                  "peak_low": got["ci_low"][peak], "peak_high": got["ci_high"][peak]}
             )  # fmt: skip
     models = [

@@ -108,6 +108,19 @@ def test_simulated_film():
         multimodal_sites(models(), structures, **roles, split=be.split.kfold(5, seed=0), n=200)
 
 
+def test_silent_and_missing_targets_are_not_sites():
+    """A constant contact has no score and is no site; one bin that lacks some rows has a score but no draws, and the others of its contact count."""
+    features, brain = toy()
+    values = brain.values.copy()
+    values[:, 24:], values[:, 5], values[:10, 6] = 3.0, np.nan, np.nan
+    with pytest.warns(match="have no scores|lack some rows"):
+        found = multimodal_sites(features, replace(brain, values=values), **ROLES, split=be.split.runs(), n=50, min_bins=3)
+    assert found.sites["multimodal"].tolist() == [True, False, False]
+    silent = found.effects[found.effects["channel"] == "A3"]
+    assert silent["mean_difference"].isna().all() and (silent["n_bins"] == 0).all() and np.isfinite(found.effects["mean_difference"][:6]).all()
+    assert len(be.plot(found).axes) == 3
+
+
 def test_subjects_are_stacked_and_drawn():
     features, brain = toy()
     options = {**ROLES, "split": be.split.runs(), "n": 50}
