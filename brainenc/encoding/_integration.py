@@ -29,8 +29,8 @@ class Integration(Saved):
         its significant bins in the event structure with the fewest.
     effects : DataFrame
         One row a site, event structure and comparison: n_bins (significant), passes, mean_difference with ci_low and ci_high (Δr, mean over *all*
-        bins, 95 %; against the unimodal model with the smallest one), mean_z (the same on Fisher's z), peak_difference, peak_time, peak_low, peak_high (at the bin of the largest Δr, which
-        flatters it).
+        bins, 95 %; against the unimodal model with the smallest one), mean_z (the same on Fisher's z), peak_difference, peak_time, peak_low,
+        peak_high (at the bin of the largest Δr, which flatters it).
     bins : DataFrame
         One row a site, event structure, comparison and time: against (the model that is hardest to beat there), difference (Δr), ci_low, ci_high,
         p (one-sided), q (within subject, event structure and comparison).
