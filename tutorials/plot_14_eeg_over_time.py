@@ -149,12 +149,13 @@ be.plot(clusters, scores=scores.where(subject="01"), title="table:concepts/colum
 # %%
 # A real recording
 # ----------------
-# The same lines serve real data. ``n170_muse`` is one person with four dry electrodes who sees faces and houses; leaving one run out, a
-# single feature explains TP10 from about 150 ms on (after ``brainenc fetch n170_muse``):
+# The same lines serve real data. ``n170_muse`` is one person with four dry electrodes who sees faces and houses (``brainenc fetch n170_muse``). Leaving
+# one run out, the category explains single trials at both temporal contacts between 190 and 310 ms: r is 0.15 at TP10 and 0.10 at TP9 on
+# average, and 0.03 or less over both frontal ones.
 #
 # .. code-block:: python
 #
-#     stimuli, brain = be.load("n170_muse")
+#     stimuli, brain = be.load("n170_muse", variant="kept")
 #     category = be.extract(stimuli, "table:stimulus_id")
 #     scores = be.score_layers(category, brain, split=be.split.runs(), average=False, keep_predictions=True)
 #     be.plot(scores, "course")

@@ -85,7 +85,7 @@ def gamma_course(times: npt.ArrayLike, onset: npt.ArrayLike, peak: npt.ArrayLike
     Examples
     --------
     >>> gamma_course([0.0, 0.1, 0.2], 0.05, [0.1]).round(2).tolist()
-    [[0.0, 1.0, 0.16]]
+    [[0.0, 1.0, 0.03]]
     """
     start, top = np.atleast_1d(np.asarray(onset, dtype=np.float64))[:, None], np.atleast_1d(np.asarray(peak, dtype=np.float64))[:, None]
     u = np.maximum((np.asarray(times, dtype=np.float64)[None] - start) / (top - start), 0.0)
