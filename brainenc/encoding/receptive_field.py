@@ -250,7 +250,12 @@ class ReceptiveField(Savable, RegressorMixin, BaseEstimator):
 
 
 def _shifts(delays: Sequence[float] | Delays, step: float) -> list[int]:
-    lags = as_delays(delays if isinstance(delays, Delays) else [float(one) for one in np.atleast_1d(np.asarray(delays, dtype=np.float64))])
+    try:
+        lags = as_delays(delays if isinstance(delays, Delays) else [float(one) for one in np.atleast_1d(np.asarray(delays, dtype=np.float64))])
+    except (TypeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError("delays are numbers of seconds", where=_WHERE, got=repr(delays)[:80]) from None
     if lags.weights is not None:
         raise InputError("weights of delays belong to kernels", where=_WHERE, fix="pass delays in seconds and delay_penalties, the inverse of weights")
     shifts = lags.shifts(step)

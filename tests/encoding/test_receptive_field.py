@@ -204,7 +204,7 @@ def test_saved_and_read_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"delays": [1.0, 0.0]}, "ascend"), ({"delays": [0.0, 0.5]}, "multiple of the step"), ({"delays": Delays([0.0, 1.0], (1.0, 2.0))}, "belong to kernels"),
+        ({"delays": "late"}, "numbers of seconds"), ({"delays": [[0.0], [1.0]]}, "numbers of seconds"), ({"delays": [1.0, 0.0]}, "ascend"), ({"delays": [0.0, 0.5]}, "multiple of the step"), ({"delays": Delays([0.0, 1.0], (1.0, 2.0))}, "belong to kernels"),
         ({"delays": [0.0, 1.0, 3.0], "smoothness": 0.5}, "evenly spaced"), ({"smoothness": 1.0}, "smoothness"), ({"smoothness": "much"}, "smoothness"),
         ({"smoothness": True}, "smoothness"), ({"delay_penalties": [1.0, 2.0]}, "delay_penalties"), ({"delay_penalties": [0.0]}, "delay_penalties"),
         ({"cv": "loo"}, "neighbours in time"), ({"cv": None}, "nothing to choose"), ({"cv": None, "alphas": 1.0, "smoothness": (0.0, 0.5)}, "nothing to choose"),
