@@ -44,8 +44,6 @@ class Search(Protocol):
         """Return which targets are to be tried with these weights, and the relative errors expected of the others."""
 
 
-
-
 class BandedFit(NamedTuple):
     """What `banded_fit` returns, numpy arrays."""
 
