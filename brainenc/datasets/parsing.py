@@ -12,8 +12,9 @@ from typing import Any
 from brainenc.core.checks import did_you_mean
 from brainenc.core.errors import DataError, InputError
 from brainenc.datasets import schema
+from brainenc.datasets.contradictions import check_manifest
 from brainenc.datasets.recording_spec import RecordingsSpec
-from brainenc.datasets.schema import Manifest, check_manifest
+from brainenc.datasets.schema import Manifest
 from brainenc.datasets.strict import build, update
 from brainenc.io.readers import read_toml
 
