@@ -66,8 +66,8 @@ def run(
     Returns
     -------
     Results
-        Also written to ``out``: ``scores.parquet`` (one row per entry, fold and target), ``summary.csv`` (one row per region),
-        ``maps/``, ``failures.csv``, ``provenance.json``, ``plan.toml`` (resolved).
+        Also written to ``out``: ``scores.parquet`` (one row per entry, fold and target), ``summary.csv`` (one row per region; of recordings per region
+        or channel, at the moment that training rows choose), ``maps/``, ``failures.csv``, ``provenance.json``, ``plan.toml`` (resolved).
 
     Raises
     ------

@@ -38,6 +38,9 @@ def test_a_study_of_eeg(real_data, tmp_path):
     channel, time = mean.idxmax()
     where = np.unravel_index(np.nanargmax(evoked.data), evoked.data.shape)  # NaN where nothing was scored
     assert evoked.ch_names[where[0]] == channel and evoked.times[where[1]] == pytest.approx(time, abs=1e-6)
+    summary = results.summary.set_index("channel")
+    assert list(summary.index) == ["TP9", "TP10"] and (summary["score"] > 0.05).all() and summary["time"].between(0.15, 0.35).all()
+    assert set(summary["time_chosen"]) == {"training rows"}
     page = be.report(results, tmp_path / "report.html").read_text()
     assert "TP10" in page and "Layers through time" not in page and "On the scalp" not in page  # one layer; two sensors make no map
     again = run(plan(root), tmp_path / "again", progress=False)

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from brainenc.study import Plan, Results
 
 
+MAX_CHANNELS = 24  # rows of recordings that are printed
+
+
 def execute(args: argparse.Namespace) -> int:
     """Run or preview a plan read from a file."""
     from brainenc.study import Plan
@@ -28,8 +31,12 @@ def run_plan(plan: Plan, args: argparse.Namespace) -> int:
     from brainenc.study import run
 
     results = run(plan, args.out, n_jobs=args.n_jobs, progress=progress(args), overwrite=args.overwrite)
-    for table in (best_layers(results), compared_layers(results)):
+    best = best_layers(results)
+    shown = best.nlargest(MAX_CHANNELS, "score") if "channel" in best and len(best) > MAX_CHANNELS else best
+    for table in (shown, compared_layers(results)):
         show(table)
+    if len(shown) < len(best):
+        say(f"the {len(shown)} highest of {len(best)} rows; summary.csv holds them all")
     say(f"\ntables, maps and provenance: {results.root}")
     if args.report:
         from brainenc.reporting import report
@@ -50,19 +57,22 @@ def finish(results: Results) -> int:
 
 
 def best_layers(results: Results) -> pd.DataFrame:
-    """Return one row per unit and region: the layer with the best score, averaged over split seeds, and its ceiling."""
+    """Return one row per unit and region (or channel): the layer with the best score, averaged over split seeds, when, and its ceiling."""
     import pandas as pd
 
     summary = _summary_of(results, "encoding")
     if not len(summary):
         return pd.DataFrame()
     first = summary.groupby("analysis", sort=False)["metric"].transform("first")
-    keys = ["analysis", "dataset", "subject", "session", "roi"]
+    timed = [name for name in ("channel", "time") if name in summary and summary[name].notna().any()]
+    keys = ["analysis", "dataset", "subject", "session", "roi", *(name for name in timed if name == "channel")]
+    when = {"time": ("time", "mean")} if "time" in timed else {}
     layers = summary[summary["metric"] == first].groupby([*keys, "model", "layer", "metric"], sort=False, dropna=False)
-    table = layers.agg(score=("score", "mean"), ceiling=("ceiling", "mean"), n_targets=("n_targets", "first"), n_test=("n_test", "first")).reset_index()
+    counts = {name: (name, "first") for name in ("n_targets", "n_test")}
+    table = layers.agg(**when, score=("score", "mean"), ceiling=("ceiling", "mean"), **counts).reset_index()
     top = table.loc[table.groupby(keys, sort=False, dropna=False)["score"].transform("max") == table["score"]]
     shown = top.drop_duplicates(keys).reset_index(drop=True)
-    constant = [name for name in ("analysis", "session") if shown[name].isna().all() or (name == "analysis" and shown[name].nunique() == 1)]
+    constant = [name for name in ("analysis", "session", "roi") if shown[name].isna().all() or (name == "analysis" and shown[name].nunique() == 1)]
     return shown.drop(columns=constant)
 
 

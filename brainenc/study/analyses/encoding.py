@@ -219,11 +219,19 @@ def _draws(table: Mapping[str, Any]) -> bool:
 
 
 def _summarise(task: Task, scores: Scores) -> pd.DataFrame:
-    """Return one row per region and entry of one task; targets without regions are one region, "all"."""
-    by = "roi" if "roi" in scores.targets and scores.targets["roi"].notna().any() else "subject"
-    table = scores.by(by)
-    if by == "subject":
-        table.insert(1, "roi", "all")
+    """Return one row per region and entry of one task; targets without regions are one region, "all".
+
+    Recordings have a row per region or channel, at the moment that training rows choose: most moments hold no signal, and medians over them say little.
+    """
+    from brainenc.viz.moments import is_recording, moment_table
+
+    if is_recording(scores):
+        table = moment_table(scores)
+    else:
+        by = "roi" if "roi" in scores.targets and scores.targets["roi"].notna().any() else "subject"
+        table = scores.by(by)
+        if by == "subject":
+            table.insert(1, "roi", "all")
     table["subject"] = task.unit.subject
     table.insert(0, "analysis", task.analysis.name)
     table.insert(1, "dataset", task.unit.title)
